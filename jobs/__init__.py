@@ -1,0 +1,1 @@
+"""Entry points of the line, one file for each job; installed as `recsys_jobs`."""
