@@ -1,0 +1,68 @@
+"""Streaming over sorted rows: whole groups at a time, whatever the borders of the Arrow batches.
+
+Rows arrive sorted by a key within a partition. A group that a batch cuts is carried over to the next one, so that a
+kernel always sees it whole and never holds more than a few batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+def whole_groups(batches: Iterable[pa.RecordBatch], key: str, *, rows: int = 200_000) -> Iterator[pa.Table]:
+    """Yield tables of about `rows` rows whose groups (equal, adjacent values of `key`) are all complete.
+
+    Parameters
+    ----------
+    batches : iterable of RecordBatch
+        Rows in which equal keys are adjacent, as after a sort within the partition.
+    rows : int
+        Rows gathered before a table is given out; a single larger group is still kept whole.
+    """
+    held: list[pa.RecordBatch] = []
+    count = 0
+    for batch in batches:
+        if batch.num_rows == 0:
+            continue
+        held.append(batch)
+        count += batch.num_rows
+        if count < rows:
+            continue
+        table = pa.Table.from_batches(held)
+        cut = int(group_starts(table.column(key))[-1])
+        if cut:
+            yield table.slice(0, cut)
+        rest = table.slice(cut).combine_chunks()
+        held, count = rest.to_batches(), rest.num_rows
+    if held:
+        yield pa.Table.from_batches(held)
+
+
+def group_starts(column: pa.ChunkedArray) -> np.ndarray:
+    """Row numbers at which a new value begins, the first row included.
+
+    >>> group_starts(pa.chunked_array([["a", "a", "b"]])).tolist()
+    [0, 2]
+    """
+    if len(column) == 0:
+        return np.zeros(0, dtype=np.int64)
+    values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    changed = pc.not_equal(values.slice(1), values.slice(0, len(values) - 1)).to_numpy(zero_copy_only=False)
+    return np.concatenate(([0], np.flatnonzero(changed) + 1)).astype(np.int64)
+
+
+def group_of_rows(starts: np.ndarray, rows: int) -> np.ndarray:
+    """Number of the group that each row belongs to, from 0."""
+    return np.repeat(np.arange(len(starts)), np.diff(np.append(starts, rows)))
+
+
+def ranks_within(group: np.ndarray, starts: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Dense ranks from 1 of `values` within each group, smallest first; equal values keep the order of the rows."""
+    order = np.lexsort((values, group))
+    ranks = np.empty(len(values), dtype=np.int64)
+    ranks[order] = np.arange(len(values)) - starts[group[order]] + 1
+    return ranks
