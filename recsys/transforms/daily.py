@@ -1,0 +1,111 @@
+"""Daily partials: what happened per entity, day and event type. Any window of days is a sum of them.
+
+Only days that ended before the `as_of` are kept, and only those whose partial is missing or differs from the log are
+computed again, so that the work of an `as_of` follows what is new and not the age of the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import Final, Literal
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from recsys.tables import ITEM_DAILY, USER_DAILY, Table
+
+Entity = Literal["user", "item"]
+
+TABLES: Final[dict[Entity, Table]] = {"user": USER_DAILY, "item": ITEM_DAILY}
+"""Which table holds whose partials."""
+
+EXACT = "decimal(38,6)"
+"""Type that amounts are summed in: a sum of decimals has the same bits whatever the order of its terms."""
+_LARGEST = 1e20
+"""Amounts beyond this (infinities and NaN too) are no measurements and stay out of sums."""
+
+
+def day_of(instant: datetime) -> date:
+    """Return the UTC date of an instant."""
+    return instant.astimezone(UTC).date()
+
+
+def midnight(day: date) -> datetime:
+    """Return the instant that a UTC date begins at."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def exact(amount: Column) -> Column:
+    """Turn a double into a decimal of six places, or null where it is no finite amount."""
+    return F.when(F.abs(amount) < _LARGEST, amount.cast(EXACT))
+
+
+def daily_partials(events: DataFrame, *, entity: Entity, days: Sequence[date] | None = None) -> DataFrame:
+    """Sum events up by entity, UTC day and event type.
+
+    Parameters
+    ----------
+    events : DataFrame
+        Rows of `recsys.tables.EVENTS`.
+    entity : {"user", "item"}
+        Whose partials.
+    days : sequence of date, optional
+        The days to compute; all by default.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `user_daily` or `item_daily`, one row per entity, day and event type. Everything but `n_all`
+        counts people only.
+    """
+    people = ~F.col("is_bot")
+    units = F.coalesce("quantity", F.lit(1.0))
+    if days is not None:
+        events = events.where(F.col("event_date").isin(list(days)))
+    return events.groupBy(f"{entity}_id", "event_date", "event_type").agg(
+        F.count(F.when(people, True)).alias("n"),
+        F.count(F.lit(True)).alias("n_all"),
+        F.count(F.when(people, exact(F.col("value")))).alias("value_n"),
+        _total(people, F.col("value")).alias("value_sum"),
+        _total(people, F.col("quantity")).alias("quantity_sum"),
+        _total(people, F.col("price") * units).alias("revenue_sum"),
+        F.max(F.when(people, F.col("event_time"))).alias("last_time"),
+    )
+
+
+def _total(wanted: Column, amount: Column) -> Column:
+    return F.sum(F.when(wanted, exact(amount))).cast("double")
+
+
+def stale_days(events: DataFrame, daily: DataFrame, *, since: date, until: date) -> DataFrame:
+    """Find the days whose partial is missing, or counts other events than the log holds now.
+
+    A day is stale when its events (robots included), or those of people, differ in number from what its partial says:
+    late rows, rows taken away, and users found to be robots later on.
+
+    Parameters
+    ----------
+    since, until : date
+        First day, and the day after the last one.
+
+    Returns
+    -------
+    DataFrame
+        `event_date`, one row per stale day.
+    """
+    inside = (F.col("event_date") >= F.lit(since)) & (F.col("event_date") < F.lit(until))
+    logged = (
+        events.where(inside)
+        .groupBy("event_date")
+        .agg(
+            F.count(F.lit(True)).alias("logged_all"), F.count(F.when(~F.col("is_bot"), True)).alias("logged")
+        )
+    )
+    kept = (
+        daily.where(inside)
+        .groupBy("event_date")
+        .agg(F.sum("n_all").alias("kept_all"), F.sum("n").alias("kept"))
+    )
+    same = F.col("logged_all").eqNullSafe(F.col("kept_all")) & F.col("logged").eqNullSafe(F.col("kept"))
+    return logged.join(kept, on="event_date", how="full").where(~same).select("event_date")
