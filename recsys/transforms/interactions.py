@@ -1,0 +1,156 @@
+"""How strongly each user is tied to each item: weighted, decayed, summed events. Shared by every retriever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+UseValue = Literal["no", "log", "linear"]
+
+_SCALE = 1_000_000
+"""Weights are summed as integers of this fraction, so that no sum depends on the order of its terms."""
+_LARGEST = 1e8
+"""Largest weight of one event: a purchase of a billion must not overflow a sum of millions."""
+
+
+def pairs(
+    events: DataFrame,
+    *,
+    as_of: datetime,
+    weights: Mapping[str, float],
+    use_value: UseValue = "no",
+    half_life_days: float | None = None,
+    window_days: int | None = None,
+    min_value: float | None = None,
+    seen_types: Iterable[str] = (),
+) -> DataFrame:
+    """Sum up every user-item pair of the log strictly before an instant, robots left out.
+
+    Parameters
+    ----------
+    events : DataFrame
+        `user_id, item_id, event_type, event_time, value, is_bot`.
+    as_of : datetime
+        Exclusive upper bound.
+    weights : mapping of str to float
+        Weight of each event type; types that are missing or have weight 0 say nothing of interest.
+    use_value : {"no", "log", "linear"}
+        Multiply a weight by nothing, by log(1 + value) or by the value; events without a value count once.
+    half_life_days : float, optional
+        Days after which an event counts half.
+    window_days : int, optional
+        Events older than this say nothing of interest (but still make an item seen).
+    min_value : float, optional
+        Ratings below this value, or without one, say nothing of interest.
+    seen_types : iterable of str
+        Event types that make an item seen; `*` stands for all.
+
+    Returns
+    -------
+    DataFrame
+        `user_id, item_id, weight, last_time, n, seen`, one row per pair; `weight` is 0, `last_time` null and `n` 0
+        where a pair is only seen. Sums are exact, so that equal logs give equal bits whatever their order.
+    """
+    time, kind = F.col("event_time"), F.col("event_type")
+    signal = kind.isin([t for t, weight in weights.items() if weight > 0])
+    if window_days is not None:
+        signal &= time >= F.lit(as_of - timedelta(days=window_days))
+    if min_value is not None:
+        signal &= (kind != "rating") | F.coalesce(F.col("value") >= min_value, F.lit(False))
+    strength = _strength(weights, use_value)
+    if half_life_days is not None:
+        age = (F.unix_micros(F.lit(as_of)) - F.unix_micros(time)) / F.lit(86_400e6)
+        strength = strength * F.pow(F.lit(0.5), age / F.lit(float(half_life_days)))
+    units = F.when(signal, F.rint(F.least(strength, F.lit(_LARGEST)) * _SCALE).cast("bigint"))
+    wanted = list(seen_types)
+    seen = F.lit(True) if "*" in wanted else kind.isin(wanted)
+    return (
+        events.where((time < F.lit(as_of)) & ~F.col("is_bot") & (signal | seen))
+        .select("user_id", "item_id", time, units.alias("units"), seen.alias("seen"))
+        .groupBy("user_id", "item_id")
+        .agg(
+            (F.coalesce(F.sum("units"), F.lit(0)) / F.lit(float(_SCALE))).alias("weight"),
+            F.max(F.when(F.col("units") > 0, time)).alias("last_time"),
+            F.sum(F.when(F.col("units") > 0, 1).otherwise(0)).alias("n"),
+            F.max("seen").alias("seen"),
+        )
+    )
+
+
+def interactions(
+    events: DataFrame,
+    *,
+    as_of: datetime,
+    weights: Mapping[str, float],
+    use_value: UseValue = "no",
+    half_life_days: float | None = None,
+    window_days: int | None = None,
+    min_value: float | None = None,
+) -> DataFrame:
+    """Return the pairs that speak of interest; see `pairs` for the parameters.
+
+    Returns
+    -------
+    DataFrame
+        `user_id, item_id, weight, last_time, n`: one row per pair with a positive weight, its latest counted event
+        and the number of counted events.
+    """
+    summed = pairs(
+        events,
+        as_of=as_of,
+        weights=weights,
+        use_value=use_value,
+        half_life_days=half_life_days,
+        window_days=window_days,
+        min_value=min_value,
+    )
+    return summed.where(F.col("weight") > 0).drop("seen")
+
+
+def ratings(events: DataFrame, *, as_of: datetime, window_days: int | None = None) -> DataFrame:
+    """Return the latest rating of each pair strictly before an instant, robots left out.
+
+    Returns
+    -------
+    DataFrame
+        `user_id, item_id, weight, last_time, n`, where `weight` is the rating itself (of any sign). Two ratings at
+        the same instant are told apart by their `event_id`.
+    """
+    rated = (F.col("event_type") == "rating") & F.col("value").isNotNull() & ~F.col("is_bot")
+    kept = events.where(rated & (F.col("event_time") < F.lit(as_of)))
+    if window_days is not None:
+        kept = kept.where(F.col("event_time") >= F.lit(as_of - timedelta(days=window_days)))
+    return kept.groupBy("user_id", "item_id").agg(
+        F.max_by("value", F.struct("event_time", "event_id")).alias("weight"),
+        F.max("event_time").alias("last_time"),
+        F.count("*").alias("n"),
+    )
+
+
+def signals(events: DataFrame, *, as_of: datetime, implicit: bool, **signal: Any) -> DataFrame:
+    """Return `interactions` for implicit feedback, else `ratings`; `signal` holds the parameters of `interactions`."""
+    if implicit:
+        return interactions(events, as_of=as_of, **signal)
+    return ratings(events, as_of=as_of, window_days=signal.get("window_days"))
+
+
+def type_weight(weights: Mapping[str, float]) -> Column:
+    """Weight of an event by its type, null for types without one."""
+    chosen = F.lit(None).cast("double")
+    for kind, weight in sorted(weights.items()):
+        chosen = F.when(F.col("event_type") == kind, F.lit(float(weight))).otherwise(chosen)
+    return chosen
+
+
+def _strength(weights: Mapping[str, float], use_value: UseValue) -> Column:
+    weight = type_weight(weights)
+    if use_value == "no":
+        return weight
+    # `greatest` passes over nulls, and no value must stay no value.
+    value = F.when(F.col("value") < 0, F.lit(0.0)).otherwise(F.col("value"))
+    factor = F.log1p(value) if use_value == "log" else value
+    return weight * F.coalesce(factor, F.lit(1.0))
