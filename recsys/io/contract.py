@@ -1,0 +1,59 @@
+"""A frame on its way into a table: columns chosen, ordered and cast; keys proven unique."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from recsys.errors import DataError
+from recsys.tables import Table
+
+
+def schema_of(table: Table) -> T.StructType:
+    """A table's columns as a Spark schema."""
+    return cast(T.StructType, T.StructType.fromDDL(table.ddl()))
+
+
+def conform(frame: DataFrame, table: Table) -> DataFrame:
+    """Select a table's columns in its order and cast them to its types.
+
+    Raises
+    ------
+    DataError
+        If the frame lacks a column of the table.
+    """
+    missing = [name for name in table.column_names if name not in frame.columns]
+    if missing:
+        raise DataError(f"table {table.name}: the frame to write lacks {', '.join(missing)}")
+    return frame.select(*(F.col(c.name).cast(c.type).alias(c.name) for c in table.columns))
+
+
+def require_unique(frame: DataFrame, table: Table) -> None:
+    """Prove that no key occurs twice and that no key column is null.
+
+    Raises
+    ------
+    DataError
+        With the number of repeated keys; the keys themselves may be personal and are not shown.
+    """
+    nulls = " OR ".join(f"`{column}` IS NULL" for column in table.key)
+    found = (
+        frame.groupBy(*table.key)
+        .agg(F.count(F.lit(1)).alias("_copies"))
+        .where(f"_copies > 1 OR {nulls}")
+        .agg(
+            F.count(F.lit(1)).alias("repeated"),
+            F.sum(F.expr(f"CASE WHEN {nulls} THEN 1 ELSE 0 END")).alias("nulls"),
+        )
+        .first()
+    )
+    repeated = found["repeated"] if found else 0
+    if repeated:
+        key = ", ".join(table.key)
+        raise DataError(
+            f"table {table.name}: {repeated} values of the key ({key}) occur more than once or hold a null "
+            f"({found['nulls'] or 0} with a null); nothing was written"  # type: ignore[index]
+        )

@@ -1,0 +1,136 @@
+"""Spark's own errors, turned into one sentence where a user can mend them: which file, what is wrong, what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from recsys.errors import ConfigError, DataError, EnvironmentProblem, RecsysError
+
+_FILE: Final = re.compile(
+    r"(?:reading file|read file|footer for file|CSV file|Footer in file|read(?:ing)? the footer of the file|file path):? *"
+    r"['\"]?((?:file:|[a-z0-9+]+://|/)[^\s'\",]+)"
+)
+_NOT_PARQUET: Final = re.compile(r"((?:file:|[a-z0-9+]+://|/)\S+) is not a Parquet file")
+_ANY_FILE: Final = re.compile(r"(?:file:/|[a-z0-9]+://)[^\s'\",)]+")
+
+
+def translate(error: BaseException) -> RecsysError | None:
+    """Return the error of ours that stands for one of Spark's, or None for what is no user's fault.
+
+    Parameters
+    ----------
+    error : BaseException
+        What an action or an analysis raised, in either Spark line.
+    """
+    if isinstance(error, RecsysError):
+        return error
+    text = _whole_text(error)
+    for mark, build in _KNOWN:
+        if re.search(mark, text):
+            return build(text)
+    return None
+
+
+@contextmanager
+def reading(source: str, path: str) -> Iterator[None]:
+    """Translate what goes wrong while a source is opened; what is not known by itself is told with the source."""
+    try:
+        yield
+    except RecsysError:
+        raise
+    except Exception as error:
+        known = translate(error)
+        if known is not None:
+            raise type(known)(f"source {source}: {known}") from error
+        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise DataError(f"source {source}: {path} can't be read as the mapping says ({first})") from error
+
+
+def _whole_text(error: BaseException) -> str:
+    parts = []
+    seen: BaseException | None = error
+    for _ in range(10):
+        if seen is None:
+            break
+        parts.append(str(seen))
+        parts.append(str(getattr(seen, "_stackTrace", "") or ""))
+        parts.append(str(getattr(seen, "java_exception", "") or ""))
+        seen = getattr(seen, "cause", None) or getattr(seen, "_cause", None) or seen.__cause__
+    return "\n".join(parts)
+
+
+def _file(text: str) -> str:
+    for pattern in (_NOT_PARQUET, _FILE):
+        found = pattern.search(text)
+        if found:
+            return found.group(1).rstrip(".:;")
+    other = _ANY_FILE.search(text)
+    return other.group(0).rstrip(".:;") if other else "a source file"
+
+
+def _data(sentence: str) -> Callable[[str], RecsysError]:
+    return lambda text: DataError(sentence.format(file=_file(text)))
+
+
+def _header(text: str) -> RecsysError:
+    header = re.search(r"Header: (.*)", text)
+    schema = re.search(r"Schema: (.*)", text)
+    shown = f" (it has {header.group(1).strip()}; expected {schema.group(1).strip()})" if header and schema else ""
+    return DataError(
+        f"{_file(text)} has another header than the source's first file{shown}; give it a source of its own"
+    )
+
+
+def _expression(text: str) -> RecsysError:
+    kind = re.search(
+        r"\[(CAST_INVALID_INPUT|CAST_OVERFLOW|DIVIDE_BY_ZERO|ARITHMETIC_OVERFLOW|INVALID_ARRAY_INDEX\w*)", text
+    )
+    return ConfigError(
+        f"an expression of the mapping can't be computed for a value of the data ({kind.group(1) if kind else 'error'}); "
+        "use try_cast, try_divide, try_element_at and their like, which give null instead"
+    )
+
+
+_KNOWN: Final[tuple[tuple[str, Callable[[str], RecsysError]], ...]] = (
+    (
+        # An end of file alone may also be a Python worker that died.
+        r"(?s)\A(?=.*(?:DecompressorStream|reading file|GZIPInputStream)).*EOFException"
+        r"|Unexpected end of (?:ZLIB )?input stream",
+        _data("{file} is cut short (its compressed data ends too early); deliver it again"),
+    ),
+    (
+        r"(?i)not a gzip file|not in gzip format|invalid (?:block type|stored block|distance|code lengths)|"
+        r"incorrect (?:header|data) check|DataFormatException|ZipException|invalid gzip|gzip checksum",
+        _data("{file} can't be decompressed; it is damaged, or its name ends in .gz although it is not gzipped"),
+    ),
+    (
+        r"is not a Parquet file|CANNOT_READ_FILE_FOOTER|Could not read footer|not a valid Parquet",
+        _data("{file} is not a Parquet file; set the source's format to what it is, or deliver it again"),
+    ),
+    (r"CSV header does not conform to the schema|Number of column in CSV header", _header),
+    (
+        r"PARQUET_COLUMN_DATA_TYPE_MISMATCH|SchemaColumnConvertNotSupported|Parquet column cannot be converted",
+        _data("{file} holds a column in another type than the source's first file; give it a source of its own"),
+    ),
+    (
+        r"UNABLE_TO_INFER_SCHEMA|Unable to infer schema",
+        _data("no file with a schema was found; check the path and the format"),
+    ),
+    (
+        r"DELTA_TABLE_NOT_FOUND|DELTA_MISSING_DELTA_TABLE|is not a Delta table",
+        _data("the path is no Delta table; check the path and the format"),
+    ),
+    (r"PATH_NOT_FOUND|Path does not exist", _data("{file} does not exist; check input.root and the source's path")),
+    (r"FILE_NOT_EXIST|FileNotFoundException", _data("{file} went away while it was read; run the job again")),
+    (r"Permission denied|AccessControlException|AccessDenied", _data("{file} may not be read (permission denied)")),
+    (r"CAST_INVALID_INPUT|CAST_OVERFLOW|DIVIDE_BY_ZERO|ARITHMETIC_OVERFLOW|INVALID_ARRAY_INDEX", _expression),
+    (
+        r"No space left on device",
+        lambda text: EnvironmentProblem(
+            "no space is left on a disk; free some, or set spark.local.dir to a larger one"
+        ),
+    ),
+)

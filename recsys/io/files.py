@@ -1,0 +1,71 @@
+"""What lies at a path, on any file system that Spark's Hadoop client knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from recsys.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file and its size in bytes."""
+
+    path: str
+    size: int
+
+    def below(self, root: str | None) -> str:
+        """The path without the root, so that the same files elsewhere have the same names."""
+        return relative(self.path, root)
+
+
+def relative(path: str, root: str | None) -> str:
+    """Cut a root off a path; a path outside it stays whole."""
+    prefix = (root or "").rstrip("/") + "/"
+    at = path.find(prefix) if root else -1
+    return path[at + len(prefix) :] if at >= 0 else path
+
+
+def list_files(spark: SparkSession, path: str, *, table: bool = False) -> list[InputFile]:
+    """List the files that a path, a directory (with everything below) or a glob stands for; hidden ones are left out.
+
+    Parameters
+    ----------
+    table : bool
+        The path is a Delta table: its log's commits stand for its content.
+
+    Raises
+    ------
+    ConfigError
+        If the file system of the path is not known or not reachable.
+    """
+    jvm: Any = spark._jvm
+    try:
+        pattern = jvm.org.apache.hadoop.fs.Path(f"{path}/_delta_log/*.json" if table else path)
+        files = pattern.getFileSystem(spark._jsc.hadoopConfiguration())  # type: ignore[attr-defined]
+        matches = files.globStatus(pattern) or []
+        found: list[InputFile] = []
+        for match in matches:
+            if match.isDirectory():
+                found += _below(files, match.getPath())
+            else:
+                found.append(InputFile(match.getPath().toString(), match.getLen()))
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"path {path} can't be listed ({reason}); check input.root and the source's path") from error
+    return sorted(found, key=lambda file: file.path)
+
+
+def _below(files: Any, directory: Any) -> list[InputFile]:
+    root = directory.toString().rstrip("/") + "/"
+    found = []
+    listing = files.listFiles(directory, True)
+    while listing.hasNext():
+        status = listing.next()
+        path = status.getPath().toString()
+        if not any(part.startswith(("_", ".")) for part in path[len(root) :].split("/")):
+            found.append(InputFile(path, status.getLen()))
+    return found

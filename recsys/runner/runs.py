@@ -1,0 +1,206 @@
+"""The `runs` table: one row per run, which is also the hold on the run's slice.
+
+A run holds its slice from the moment its row says `running`. The row is inserted by a MERGE that finds no other
+living holder, and Delta lets only one of two such merges through, on any storage. A holder is dead when its process
+is gone (same host) or its sign of life is older than the lease (another host).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import psutil
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+
+import recsys
+from recsys import tables
+from recsys.config import Config, config_hash, config_json, stamp
+from recsys.errors import RecsysError, SliceHeldError
+from recsys.io import Warehouse
+from recsys.io.holds import finish, insert_if_free, is_conflict, mark_lost
+from recsys.progress import Recorder
+
+if TYPE_CHECKING:
+    from recsys.runner.job import Job
+
+_TRIES = 8
+
+
+class RunLog:
+    """Writes and reads the `runs` table of a warehouse."""
+
+    def __init__(self, spark: SparkSession, config: Config) -> None:
+        self.spark = spark
+        self.config = config
+        self.warehouse = Warehouse(spark, config.warehouse)
+
+    @contextmanager
+    def holding(self, job: str, as_of: datetime, recorder: Recorder) -> Iterator[str]:
+        """Hold the slice of (job, as_of) for the time of the block and record how it ended.
+
+        Raises
+        ------
+        SliceHeldError
+            Naming the holder, if another living run holds the slice.
+        """
+        run_id = uuid.uuid4().hex
+        self._take(run_id, job, as_of)
+        started = time.monotonic()
+        stop = threading.Event()
+        beat = threading.Thread(target=self._beat, args=(run_id, stop), daemon=True)
+        beat.start()
+        status, error = "failed", None
+        try:
+            yield run_id
+            status = "done"
+        except RecsysError as problem:
+            error = str(problem)
+            raise
+        except BaseException as problem:
+            error = f"{type(problem).__name__}"
+            raise
+        finally:
+            stop.set()
+            beat.join()
+            self._end(run_id, status, error, time.monotonic() - started, recorder)
+
+    def up_to_date(self, job: Job, as_of: datetime) -> bool:
+        """Tell whether a job is done for an instant under this config and code, and nothing it reads was written since.
+
+        A write counts when another run, for the same instant or by a job that knows no instant (`clean`, `index`),
+        put rows into a table that the job reads after the job had started.
+        """
+        if not self.warehouse.exists(tables.RUNS):
+            return False
+        runs = self.warehouse.read(tables.RUNS, where={"status": "done"})
+        mine = (
+            runs.where((F.col("job") == job.name) & (F.col("as_of") == F.lit(as_of)))
+            .where((F.col("config_hash") == config_hash(self.config)) & (F.col("code_version") == recsys.__version__))
+            .agg(F.max("started_at").alias("started_at"))
+        )
+        wrote = F.exists(F.map_entries("rows"), lambda e: e["key"].isin([t.name for t in job.reads]) & (e["value"] > 0))
+        newer = runs.where(wrote & (F.col("job") != job.name))
+        newer = newer.where((F.col("as_of") == F.lit(as_of)) | F.col("job").isin("clean", "index"))
+        row = mine.crossJoin(newer.agg(F.max("finished_at").alias("finished_at"))).first()
+        if row is None or row["started_at"] is None:
+            return False
+        return row["finished_at"] is None or row["finished_at"] <= row["started_at"]
+
+    def _take(self, run_id: str, job: str, as_of: datetime) -> None:
+        held = f"{job}@{stamp(as_of)}"
+        row = self._row(run_id, job, held, as_of)
+        if not self.warehouse.exists(tables.RUNS):
+            self.warehouse.create(tables.RUNS)
+        for _ in self._attempts():
+            for holder in self._holders(held):
+                if self._alive(holder):
+                    raise SliceHeldError(_held_by(holder, job, as_of))
+                self._retrying(partial(mark_lost, self.warehouse, holder["run_id"]))
+            try:
+                insert_if_free(self.warehouse, row, held)
+            except Exception as error:
+                if not is_conflict(error):
+                    raise
+                continue
+            if any(holder["run_id"] == run_id for holder in self._holders(held)):
+                return
+        raise SliceHeldError(f"{held}: other runs kept taking the slice; run again in a minute")
+
+    def _holders(self, held: str) -> list[Row]:
+        running = self.warehouse.read(tables.RUNS, where={"slice": held, "status": "running"})
+        # As seconds: a collected timestamp would come in the driver's own zone.
+        return running.select(
+            "run_id",
+            "host",
+            "process",
+            F.unix_timestamp("started_at").alias("started"),
+            F.unix_timestamp("heartbeat_at").alias("beat"),
+        ).collect()
+
+    def _alive(self, holder: Row) -> bool:
+        if holder["host"] == socket.gethostname():
+            pid, _, born = holder["process"].partition("@")
+            try:
+                return bool(f"{psutil.Process(int(pid)).create_time():.2f}" == born)
+            except (psutil.Error, ValueError):
+                return False
+        return bool(time.time() - holder["beat"] < self.config.runner.lease_minutes * 60)
+
+    def _row(self, run_id: str, job: str, held: str, as_of: datetime) -> DataFrame:
+        now = datetime.now(UTC)
+        values: dict[str, Any] = {
+            "run_id": run_id,
+            "job": job,
+            "slice": held,
+            "as_of": as_of,
+            "dataset": self.config.dataset.name if self.config.dataset else None,
+            "config_hash": config_hash(self.config),
+            "code_version": recsys.__version__,
+            "status": "running",
+            "host": socket.gethostname(),
+            "process": f"{os.getpid()}@{psutil.Process().create_time():.2f}",
+            "started_at": now,
+            "heartbeat_at": now,
+            "reads": {},
+            "writes": {},
+            "rows": {},
+            "steps": [],
+            "config": config_json(self.config),
+        }
+        columns = tuple(values.get(name) for name in tables.RUNS.column_names)
+        return self.spark.createDataFrame([columns], schema_of(tables.RUNS))
+
+    def _beat(self, run_id: str, stop: threading.Event) -> None:
+        while not stop.wait(self.config.runner.lease_minutes * 60 / 3):
+            self._retrying(lambda: finish(self.warehouse, run_id, {"heartbeat_at": datetime.now(UTC)}))
+
+    def _end(self, run_id: str, status: str, error: str | None, seconds: float, recorder: Recorder) -> None:
+        values = {
+            "status": status,
+            "error": error,
+            "finished_at": datetime.now(UTC),
+            "heartbeat_at": datetime.now(UTC),
+            "seconds": round(seconds, 3),
+            "reads": recorder.reads,
+            "writes": recorder.writes,
+            "rows": recorder.rows,
+            "steps": [(step.name, round(step.seconds, 3), step.rows) for step in recorder.steps],
+        }
+        self._retrying(lambda: finish(self.warehouse, run_id, values))
+
+    def _retrying(self, action: Callable[[], None]) -> None:
+        for _ in self._attempts():
+            try:
+                return action()
+            except Exception as error:
+                if not is_conflict(error):
+                    raise
+        return None
+
+    @staticmethod
+    def _attempts() -> Iterator[int]:
+        """Yield attempts, with a pause that grows and differs between rivals."""
+        for attempt in range(_TRIES):
+            if attempt:
+                time.sleep(random.uniform(0, 0.2 * 2**attempt))
+            yield attempt
+
+
+def _held_by(holder: Row, job: str, as_of: datetime) -> str:
+    since = datetime.fromtimestamp(holder["started"], UTC)
+    return (
+        f"{job} for {as_of:%Y-%m-%dT%H:%M:%SZ} is held by run {holder['run_id']} on {holder['host']} "
+        f"(process {holder['process'].split('@')[0]}, since {since:%Y-%m-%d %H:%M} UTC); "
+        "wait for it, or stop that process and run again"
+    )

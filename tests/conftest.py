@@ -1,0 +1,39 @@
+"""Fixtures that all tests share: one Spark session for the run, a fresh warehouse for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from recsys.config.sections import WarehouseConfig
+from recsys.io import Warehouse
+from recsys.spark import local_session
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """One session on two threads, small enough that a plan costs more than its data."""
+    session = local_session(
+        "tests",
+        cores=2,
+        extra={
+            "spark.driver.memory": "3g",
+            "spark.sql.shuffle.partitions": "2",
+            "spark.default.parallelism": "2",
+            "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("spark-warehouse")),
+            "spark.sql.adaptive.coalescePartitions.enabled": "true",
+        },
+    )
+    session.sparkContext.setCheckpointDir(str(tmp_path_factory.mktemp("checkpoints")))
+    session.conf.set("spark.sql.shuffle.partitions", "2")
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def warehouse(spark: SparkSession, tmp_path: Path) -> Warehouse:
+    """A warehouse of its own, in path mode."""
+    return Warehouse(spark, WarehouseConfig(path=str(tmp_path / "warehouse")))
