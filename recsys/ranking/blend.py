@@ -18,7 +18,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from recsys.ranking.groups import group_of_rows, group_starts, ranks_within, whole_groups
+from recsys.ranking.groups import Array, group_of_rows, group_starts, ranks_within, whole_groups
 from recsys.ranking.rerank import part
 
 GRID = tuple(step / 10 for step in range(11))
@@ -75,7 +75,9 @@ def fit_blend(scored: DataFrame, *, k: int, configured: float) -> Blend:
     )
     sums = ready.mapInArrow(kernel, "weight double, lists bigint, total bigint, squares bigint")
     rows = sums.groupBy("weight").agg(*(F.sum(name).alias(name) for name in ("lists", "total", "squares"))).collect()
-    return choose({row["weight"]: (row["lists"], row["total"] / _UNIT, row["squares"] / _UNIT) for row in rows}, configured)
+    return choose(
+        {row["weight"]: (row["lists"], row["total"] / _UNIT, row["squares"] / _UNIT) for row in rows}, configured
+    )
 
 
 def choose(sums: dict[float, tuple[int, float, float]], configured: float) -> Blend:
@@ -91,7 +93,9 @@ def choose(sums: dict[float, tuple[int, float, float]], configured: float) -> Bl
             f"retrieval_weight {configured:g} as configured: {lists} validation lists with a positive and a retrieval "
             f"order, {MIN_LISTS} needed to choose",
         )
-    best, (_, total, squares) = min(sums.items(), key=lambda entry: (-entry[1][1], abs(entry[0] - configured), entry[0]))
+    best, (_, total, squares) = min(
+        sums.items(), key=lambda entry: (-entry[1][1], abs(entry[0] - configured), entry[0])
+    )
     mean = total / lists
     error = (max(squares / lists - mean**2, 0.0) / (lists - 1)) ** 0.5
     told = f"best on {lists} validation lists is {best:g}, NDCG {mean:+.4f} ± {error:.4f} against {configured:g}"
@@ -100,7 +104,7 @@ def choose(sums: dict[float, tuple[int, float, float]], configured: float) -> Bl
     return Blend(best, f"retrieval_weight {best:g}: {told}")
 
 
-def ndcg_by_weight(table: pa.Table, weights: Sequence[float], *, k: int) -> np.ndarray:
+def ndcg_by_weight(table: pa.Table, weights: Sequence[float], *, k: int) -> Array:
     """NDCG@k of each list with a positive (rows) under each weight (columns); whole lists, sorted by list and item."""
     starts = group_starts(table.column("list_id"))
     group = group_of_rows(starts, table.num_rows)
@@ -120,7 +124,7 @@ def ndcg_by_weight(table: pa.Table, weights: Sequence[float], *, k: int) -> np.n
     return figures
 
 
-def _expected_ranks(group: np.ndarray, starts: np.ndarray, values: np.ndarray, stands_for: np.ndarray) -> np.ndarray:
+def _expected_ranks(group: Array, starts: Array, values: Array, stands_for: Array) -> Array:
     """One plus what stands ahead of each row in its group, smallest value first."""
     if len(values) == 0:
         return np.zeros(0)
@@ -133,5 +137,5 @@ def _expected_ranks(group: np.ndarray, starts: np.ndarray, values: np.ndarray, s
     return np.round(ahead, 6) + 1.0
 
 
-def _units(figures: np.ndarray) -> list[int]:
+def _units(figures: Array) -> list[int]:
     return [int(total) for total in np.rint(figures * _UNIT).sum(axis=0)]

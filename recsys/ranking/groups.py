@@ -7,10 +7,14 @@ kernel always sees it whole and never holds more than a few batches.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
+Array = npt.NDArray[Any]
 
 
 def whole_groups(batches: Iterable[pa.RecordBatch], key: str, *, rows: int = 200_000) -> Iterator[pa.Table]:
@@ -42,7 +46,7 @@ def whole_groups(batches: Iterable[pa.RecordBatch], key: str, *, rows: int = 200
         yield pa.Table.from_batches(held)
 
 
-def group_starts(column: pa.ChunkedArray) -> np.ndarray:
+def group_starts(column: pa.ChunkedArray) -> Array:
     """Row numbers at which a new value begins, the first row included.
 
     >>> group_starts(pa.chunked_array([["a", "a", "b"]])).tolist()
@@ -55,12 +59,12 @@ def group_starts(column: pa.ChunkedArray) -> np.ndarray:
     return np.concatenate(([0], np.flatnonzero(changed) + 1)).astype(np.int64)
 
 
-def group_of_rows(starts: np.ndarray, rows: int) -> np.ndarray:
+def group_of_rows(starts: Array, rows: int) -> Array:
     """Number of the group that each row belongs to, from 0."""
     return np.repeat(np.arange(len(starts)), np.diff(np.append(starts, rows)))
 
 
-def ranks_within(group: np.ndarray, starts: np.ndarray, values: np.ndarray) -> np.ndarray:
+def ranks_within(group: Array, starts: Array, values: Array) -> Array:
     """Dense ranks from 1 of `values` within each group, smallest first; equal values keep the order of the rows."""
     order = np.lexsort((values, group))
     ranks = np.empty(len(values), dtype=np.int64)

@@ -2,7 +2,8 @@
 
 **Blend.** A ranker trained on shown lists has never seen an unshown item, and its probabilities are not on the
 retrievers' scale. Both orders are therefore turned into the same within-user scale, the reciprocal rank
-`part(r) = (c + 1) / (c + r)`, which is 1 for the first and falls towards 0, and `base = (1 - w) * ranker + w * retrieval`.
+`part(r) = (c + 1) / (c + r)`, which is 1 for the first and falls towards 0, and
+`base = (1 - w) * ranker + w * retrieval`.
 
 **Diversify.** Greedy, as maximal marginal relevance (Carbonell & Goldstein, SIGIR 1998) with a geometric discount of
 repeated categories: an item whose category stands n times in the list already loses `diversity * (1 - 0.5^n)`. So the
@@ -24,10 +25,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from recsys.ranking.groups import group_of_rows, group_starts, ranks_within, whole_groups
+from recsys.ranking.groups import Array, group_of_rows, group_starts, ranks_within, whole_groups
 
 RANK_CONSTANT = 10.0
-"""c of `part(r) = (c + 1) / (c + r)`: how slowly the scale falls. The value of the candidates' reciprocal rank fusion."""
+"""c of `part(r) = (c + 1) / (c + r)`: how slowly the scale falls. The same as in the union of the candidates."""
 
 PARTS = ("ranker", "retrieval", "diversity", "ranker_rank", "retrieval_rank")
 """Numbers that each row of a list keeps of how it came to its place."""
@@ -65,17 +66,18 @@ class Rules:
     reserve: int = 0
 
 
-def part(ranks: np.ndarray) -> np.ndarray:
+def part(ranks: Array) -> Array:
     """Reciprocal rank on (0, 1]: 1 for rank 1.
 
     >>> part(np.array([1, 12])).tolist()
     [1.0, 0.5]
     """
-    return (RANK_CONSTANT + 1.0) / (RANK_CONSTANT + ranks)
+    scaled: Array = (RANK_CONSTANT + 1.0) / (RANK_CONSTANT + ranks)
+    return scaled
 
 
 def allowed(scored: DataFrame, *, blocked_items: Sequence[str], blocked_categories: Sequence[str]) -> DataFrame:
-    """Rows whose item and category are not blocked. A blocked category covers the levels below it (`a` covers `a/b`)."""
+    """Rows whose item and category are not blocked; a blocked category covers the levels below it (`a` covers `a/b`)."""
     kept = scored
     if blocked_items:
         kept = kept.where(~F.col("item_id").isin(*blocked_items))
@@ -96,8 +98,9 @@ def rerank(scored: DataFrame, *, rules: Rules) -> DataFrame:
     Returns
     -------
     DataFrame
-        The rows that made a list, with `rank` (dense from 1; above k for the reserve), `score` and the columns of `PARTS`. `diversity` is what
-        repeats cost (zero or negative): score = (1 - w) * ranker + w * retrieval + diversity.
+        The rows that made a list, with `rank` (dense from 1; above k for the reserve), `score` and the columns of
+        `PARTS`. `diversity` is what repeats cost (zero or negative):
+        score = (1 - w) * ranker + w * retrieval + diversity.
     """
     schema = T.StructType([*scored.schema.fields, *_ADDED])
 
@@ -143,9 +146,7 @@ def make_lists(table: pa.Table, rules: Rules) -> pa.Table:
     return chosen
 
 
-def _greedy(
-    base: np.ndarray, category: np.ndarray, own: np.ndarray, rules: Rules
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _greedy(base: Array, category: Array, own: Array, rules: Rules) -> tuple[Array, Array, Array]:
     """Pick item after item, for all users at once: column picked at each step (-1: none), its score, its loss."""
     users, width = base.shape
     listed, kept = min(rules.k, width), min(rules.reserve, width)
@@ -172,11 +173,13 @@ def _greedy(
     return picked, score, cost
 
 
-def _numbers(table: pa.Table, name: str) -> np.ndarray:
-    return table.column(name).to_numpy().astype(np.float64)
+def _numbers(table: pa.Table, name: str) -> Array:
+    numbers: Array = table.column(name).to_numpy().astype(np.float64)
+    return numbers
 
 
-def _codes(column: pa.ChunkedArray) -> np.ndarray:
+def _codes(column: pa.ChunkedArray) -> Array:
     """Integers that stand for the values of a text column; -1 for null."""
     encoded = column.combine_chunks().dictionary_encode()
-    return encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    codes: Array = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return codes

@@ -1,0 +1,1 @@
+"""How good lists are: truth, metrics per user, intervals, a report."""

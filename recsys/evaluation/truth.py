@@ -1,0 +1,174 @@
+"""What users did after `as_of`, who they are, and the lists judged by it. The only place that reads the future.
+
+**Truth** of a user: items of relevant events in [as_of, as_of + horizon) by people, without the items that the line may
+not recommend because the user had seen them before (where seen items are excluded).
+
+**Whom figures are over**: every user with truth. A user whom the line could not know at `as_of` (no earlier event, no
+profile) has no list in any stage, popularity included, and counts zero in each: the comparison of stages stays fair,
+and the price of batch recommendation stands in the figures. The slice `known` leaves these users out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from recsys.tables import ANONYMOUS_PREFIX
+
+MAX_SEGMENTS = 10
+"""Segments with a slice of their own: those with the most users with truth."""
+
+
+def seen_pairs(past: DataFrame, *, as_of: datetime, seen_types: Sequence[str]) -> DataFrame:
+    """Distinct user_id, item_id that events of `seen_types` (`*`: of any type) before `as_of` make seen."""
+    of_type = F.lit(True) if "*" in seen_types else F.col("event_type").isin(*seen_types)
+    return (
+        past.where((F.col("event_time") < F.lit(as_of)) & of_type & ~F.col("is_bot"))
+        .select("user_id", "item_id")
+        .distinct()
+    )
+
+
+def truth(
+    events: DataFrame,
+    *,
+    as_of: datetime,
+    horizon_days: int,
+    relevant_types: Sequence[str],
+    min_value: float | None = None,
+    include_anonymous: bool = False,
+) -> DataFrame:
+    """Distinct user_id, item_id of relevant events of people within the horizon.
+
+    Parameters
+    ----------
+    events : DataFrame
+        Events, of any time.
+    min_value : float, optional
+        Ratings below it, or without a value, are not relevant.
+    include_anonymous : bool
+        Whether visitors known by a session only are users.
+    """
+    time = F.col("event_time")
+    until = as_of + timedelta(days=horizon_days)
+    kept = events.where(
+        (time >= F.lit(as_of)) & (time < F.lit(until)) & ~F.col("is_bot") & F.col("event_type").isin(*relevant_types)
+    )
+    if min_value is not None:
+        kept = kept.where((F.col("event_type") != "rating") | (F.col("value") >= min_value))
+    if not include_anonymous:
+        kept = kept.where(~F.col("user_id").startswith(ANONYMOUS_PREFIX))
+    return kept.select("user_id", "item_id").distinct()
+
+
+def population(relevant: DataFrame, *, past: DataFrame, users: DataFrame, as_of: datetime) -> DataFrame:
+    """The users with truth, and the slices that each belongs to.
+
+    Parameters
+    ----------
+    relevant : DataFrame
+        The truth: user_id, item_id, unique.
+    past : DataFrame
+        Events before `as_of`.
+    users : DataFrame
+        Profiles valid at `as_of`, one row per user.
+
+    Returns
+    -------
+    DataFrame
+        user_id (unique), n_relevant, known, slices: `all`; `known` for whom the line could know;
+        `history:new`, `history:1-10` or `history:11+` by earlier events; `segment:…` for the largest segments.
+    """
+    judged = relevant.groupBy("user_id").agg(F.count("*").cast("int").alias("n_relevant"))
+    before = (
+        past.where((F.col("event_time") < F.lit(as_of)) & ~F.col("is_bot"))
+        .join(judged.select("user_id"), on="user_id", how="left_semi")
+        .groupBy("user_id")
+        .agg(F.count("*").alias("n_past"))
+    )
+    profiled = users.select("user_id", "segment", F.lit(True).alias("profiled"))
+    joined = judged.join(before, on="user_id", how="left").join(profiled, on="user_id", how="left")
+    largest = (
+        joined.where("segment IS NOT NULL")
+        .groupBy("segment")
+        .agg(F.count("*").alias("n"))
+        .orderBy(F.desc("n"), "segment")
+        .limit(MAX_SEGMENTS)
+        .select("segment", F.lit(True).alias("sliced"))
+    )
+    n_past = F.coalesce("n_past", F.lit(0))
+    known = (n_past > 0) | F.coalesce("profiled", F.lit(False))
+    history = F.when(n_past == 0, "history:new").when(n_past <= 10, "history:1-10").otherwise("history:11+")
+    named = [
+        F.lit("all"),
+        F.when(known, F.lit("known")),
+        history,
+        F.when(F.col("sliced"), F.concat(F.lit("segment:"), F.col("segment"))),
+    ]
+    return joined.join(F.broadcast(largest), on="segment", how="left").select(
+        "user_id", "n_relevant", known.alias("known"), F.array_compact(F.array(*named)).alias("slices")
+    )
+
+
+def judged_lists(
+    *, candidates: DataFrame, ranked: DataFrame, recommendations: DataFrame, baseline: DataFrame, depth: int
+) -> DataFrame:
+    """The lists of every stage: stage, user_id, rank, item_id down to `depth`.
+
+    Parameters
+    ----------
+    candidates : DataFrame
+        `candidates` of the run: each retriever's order (except popularity's) and that of their union.
+    ranked : DataFrame
+        `ranked` of the run, with the ranker's own rank in score_parts: the stage `ranker`.
+    recommendations : DataFrame
+        What was published: the stage `final`.
+    baseline : DataFrame
+        user_id, item_id, rank: the stage `popular`, each user's full popularity list.
+    """
+    by_retriever = candidates.select("user_id", "item_id", F.explode("ranks").alias("stage", "rank")).where(
+        "stage <> 'popular'"
+    )
+    alone = ranked.withColumn("rank", F.col("score_parts")["ranker_rank"].cast("int"))
+    parts = [
+        by_retriever,
+        baseline.withColumn("stage", F.lit("popular")),
+        candidates.withColumn("stage", F.lit("candidates")),
+        alone.withColumn("stage", F.lit("ranker")),
+        recommendations.withColumn("stage", F.lit("final")),
+    ]
+    together = parts[0].select("stage", "user_id", "rank", "item_id")
+    for part in parts[1:]:
+        together = together.unionByName(part.select("stage", "user_id", "rank", "item_id"))
+    return together.where((F.col("rank") >= 1) & (F.col("rank") <= depth))
+
+
+def item_facts(past: DataFrame, items: DataFrame, *, as_of: datetime) -> DataFrame:
+    """What metrics ask of items: item_id (unique), category, information, in_catalogue.
+
+    `information` is -log2 of the item's share of the people's events before `as_of`, one event added to each item so
+    that one without events has a finite figure. The catalogue is what `items` calls available, and what `items` does
+    not know but events before `as_of` name.
+    """
+    counts = (
+        past.where((F.col("event_time") < F.lit(as_of)) & ~F.col("is_bot"))
+        .groupBy("item_id")
+        .agg(F.count("*").alias("n"))
+    )
+    known = items.select("item_id", "category", F.coalesce("available", F.lit(True)).alias("available"))
+    joined = counts.join(known, on="item_id", how="full").select(
+        "item_id",
+        "category",
+        F.coalesce("n", F.lit(0)).alias("n"),
+        F.coalesce("available", F.lit(True)).alias("in_catalogue"),
+    )
+    total = joined.agg((F.sum("n") + F.count("*")).alias("total"))
+    return joined.crossJoin(F.broadcast(total)).select(
+        "item_id",
+        "category",
+        (-F.log2((F.col("n") + 1) / F.col("total"))).alias("information"),
+        "in_catalogue",
+    )
