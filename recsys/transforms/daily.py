@@ -98,14 +98,8 @@ def stale_days(events: DataFrame, daily: DataFrame, *, since: date, until: date)
     logged = (
         events.where(inside)
         .groupBy("event_date")
-        .agg(
-            F.count(F.lit(True)).alias("logged_all"), F.count(F.when(~F.col("is_bot"), True)).alias("logged")
-        )
+        .agg(F.count(F.lit(True)).alias("logged_all"), F.count(F.when(~F.col("is_bot"), True)).alias("logged"))
     )
-    kept = (
-        daily.where(inside)
-        .groupBy("event_date")
-        .agg(F.sum("n_all").alias("kept_all"), F.sum("n").alias("kept"))
-    )
+    kept = daily.where(inside).groupBy("event_date").agg(F.sum("n_all").alias("kept_all"), F.sum("n").alias("kept"))
     same = F.col("logged_all").eqNullSafe(F.col("kept_all")) & F.col("logged").eqNullSafe(F.col("kept"))
     return logged.join(kept, on="event_date", how="full").where(~same).select("event_date")

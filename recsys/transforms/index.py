@@ -97,9 +97,7 @@ def _offsets(missing: DataFrame, existing: DataFrame) -> DataFrame:
     """How many numbers come before each bucket: at most 1,024 rows, so that one partition may order them."""
     counts = missing.groupBy("bucket").agg(F.count("*").alias("n"))
     taken = existing.agg(F.coalesce(F.max("idx"), F.lit(0)).alias("taken"))
-    earlier = (
-        W.Window.partitionBy(F.lit(0)).orderBy("bucket").rowsBetween(W.Window.unboundedPreceding, -1)
-    )
+    earlier = W.Window.partitionBy(F.lit(0)).orderBy("bucket").rowsBetween(W.Window.unboundedPreceding, -1)
     return counts.crossJoin(F.broadcast(taken)).select(
         "bucket", (F.col("taken") + F.coalesce(F.sum("n").over(earlier), F.lit(0))).alias("offset")
     )

@@ -77,7 +77,9 @@ def test_low_and_missing_ratings_are_no_interest_but_make_an_item_seen(spark: Sp
     )
     settings: dict[str, Any] = {"as_of": AS_OF, "weights": {"rating": 1.0, "view": 1.0}, "min_value": 3.5}
     assert set(weights_of(interactions(events, **settings))) == {("u", "high"), ("u", "view")}
-    summed = {r["item_id"]: (r["weight"], r["seen"]) for r in pairs(events, **settings, seen_types=["rating"]).collect()}
+    summed = {
+        r["item_id"]: (r["weight"], r["seen"]) for r in pairs(events, **settings, seen_types=["rating"]).collect()
+    }
     assert summed == {"low": (0.0, True), "none": (0.0, True), "high": (1.0, True), "view": (1.0, False)}
     everything = pairs(events, **settings, seen_types=["*"]).collect()
     assert all(row["seen"] for row in everything)

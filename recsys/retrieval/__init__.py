@@ -1,0 +1,1 @@
+"""Retrievers: which of all the items are worth ranking for a user."""

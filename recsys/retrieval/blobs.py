@@ -1,0 +1,56 @@
+"""From small frames to arrays that executors share: packed on the executors, broadcast once, below a stated limit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+
+MEGABYTE = 1 << 20
+
+
+def collect_arrow(frame: DataFrame) -> pa.Table:
+    """Bring a frame to the driver as one Arrow table, without making a Python object per row.
+
+    Only for what is about to be broadcast, after its size has been compared with the limit.
+    """
+    rows = frame.mapInArrow(_pack, "blob binary").collect()
+    tables = [pa.ipc.open_stream(pa.py_buffer(row["blob"])).read_all() for row in rows]
+    if not tables:
+        return pa.table({name: pa.array([]) for name in frame.columns})
+    return pa.concat_tables(tables).combine_chunks()
+
+
+def _pack(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    kept = [batch for batch in batches if batch.num_rows]
+    if not kept:
+        return
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, kept[0].schema) as writer:
+        for batch in kept:
+            writer.write_batch(batch)
+    yield pa.RecordBatch.from_arrays([pa.array([sink.getvalue().to_pybytes()], pa.binary())], names=["blob"])
+
+
+def tiles_for(n_bytes: float, limit_mb: float) -> int:
+    """Into how many parts something must be cut for each to stay below the broadcast limit; 1 where it fits whole."""
+    return max(1, math.ceil(n_bytes / (limit_mb * MEGABYTE)))
+
+
+def flat(column: pa.Array | pa.ChunkedArray) -> tuple[NDArray[np.int64], pa.Array]:
+    """Split a list column into how many values each row holds (a null list holds none) and all the values in a row."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    lengths = pa.compute.fill_null(pa.compute.list_value_length(array), 0)
+    return lengths.to_numpy(zero_copy_only=False).astype(np.int64), array.flatten()
+
+
+def matrix(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float32]:
+    """Turn a column of equally long float lists into a dense, row-major matrix of shape (rows, length)."""
+    lengths, values = flat(column)
+    width = int(lengths[0]) if len(lengths) else 0
+    dense = values.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+    return np.ascontiguousarray(dense.reshape(len(lengths), width))
