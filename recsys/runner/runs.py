@@ -28,6 +28,7 @@ from recsys import tables
 from recsys.config import Config, config_hash, config_json, stamp
 from recsys.errors import RecsysError, SliceHeldError
 from recsys.io import Warehouse
+from recsys.io.contract import schema_of
 from recsys.io.holds import finish, insert_if_free, is_conflict, mark_lost
 from recsys.progress import Recorder
 
