@@ -77,7 +77,7 @@ def part(ranks: Array) -> Array:
 
 
 def allowed(scored: DataFrame, *, blocked_items: Sequence[str], blocked_categories: Sequence[str]) -> DataFrame:
-    """Rows whose item and category are not blocked; a blocked category covers the levels below it (`a` covers `a/b`)."""
+    """Rows that are not blocked by item or category; a blocked category covers the levels below it (`a/b`)."""
     kept = scored
     if blocked_items:
         kept = kept.where(~F.col("item_id").isin(*blocked_items))
