@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 PYTHON := $(or $(PYTHON),$(shell for p in python3.11 python3; do \
   "$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo "$$p" && exit; done; echo python3))
 
-# Spark starts its workers with the `python3` on PATH and binds to the host's name unless told otherwise.
+# spark-submit runs the `python3` on PATH, and Spark binds to the host's name, unless told otherwise.
 export PYSPARK_PYTHON := $(CURDIR)/$(BIN)/python
 export SPARK_LOCAL_IP ?= 127.0.0.1
 

@@ -24,11 +24,15 @@ JOBS = (
 # Read, not imported: the version is asked for before the requirements are there.
 INIT = (ROOT / "recsys" / "__init__.py").read_text(encoding="utf-8")
 VERSION = re.search(r'^__version__ = "([^"]+)"', INIT, re.MULTILINE)[1]
+# An image that installs the package alone may leave the README out.
+README = ROOT / "README.md"
 
 setup(
     name="recsys",
     version=VERSION,
     description="Batch recommendations on Spark: raw logs in, ranked and explained lists out, all in Delta",
+    long_description=README.read_text(encoding="utf-8") if README.is_file() else "",
+    long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=[*find_packages(include=["recsys", "recsys.*"]), "recsys_jobs", "recsys_conf"],

@@ -32,9 +32,7 @@ def main() -> None:
     """Compile every lock, in place."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, required=True, help="folder where uv is kept")
-    parser.add_argument(
-        "--upgrade", action="store_true", help="take newer versions where the inputs allow them"
-    )
+    parser.add_argument("--upgrade", action="store_true", help="take newer versions where the inputs allow them")
     args = parser.parse_args()
     uv = ensure_uv(args.cache.expanduser().resolve())
     folder = REQUIREMENTS.relative_to(ROOT)

@@ -76,16 +76,12 @@ def check_java() -> Check:
     told = output(java, "-version")
     if told is None:
         if home:
-            return Check(
-                name, f"JAVA_HOME={home} has no bin/java that runs", "point JAVA_HOME to a JDK, or unset it"
-            )
+            return Check(name, f"JAVA_HOME={home} has no bin/java that runs", "point JAVA_HOME to a JDK, or unset it")
         return Check(name, "no java on PATH", "install openjdk-17-jdk-headless, or set JAVA_HOME")
     match = re.search(r'version "(?:1\.)?(\d+)', told)
     if match is None or not JAVA_MIN <= int(match.group(1)) < JAVA_END:
         where = "JAVA_HOME" if home else "PATH"
-        return Check(
-            name, f"{first_line(told)} ({where})", "install a JDK 17 or 21 and point JAVA_HOME to it"
-        )
+        return Check(name, f"{first_line(told)} ({where})", "install a JDK 17 or 21 and point JAVA_HOME to it")
     return Check(name, f"{first_line(told)} ({shutil.which(java) or java})")
 
 
@@ -121,9 +117,7 @@ def run_checks() -> list[Check]:
     return [
         check_python(),
         check_java(),
-        check_command(
-            "C++ compiler", [os.environ.get("CXX", ""), "c++", "g++"], "g++ (Horovod is built here)"
-        ),
+        check_command("C++ compiler", [os.environ.get("CXX", ""), "c++", "g++"], "g++ (Horovod is built here)"),
         check_command("make", ["make"], "make"),
         check_command("git", ["git"], "git"),
         check_disk(Path(__file__).resolve().parent.parent),

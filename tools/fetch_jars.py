@@ -15,9 +15,7 @@ from pyspark.sql import SparkSession
 
 def resolve() -> list[Path]:
     """Return the jars that Ivy puts into a session for the installed delta-spark."""
-    builder = (
-        SparkSession.builder.master("local[1]").appName("fetch-jars").config("spark.ui.enabled", "false")
-    )
+    builder = SparkSession.builder.master("local[1]").appName("fetch-jars").config("spark.ui.enabled", "false")
     spark = configure_spark_with_delta_pip(builder).getOrCreate()
     try:
         listed = spark.sparkContext.getConf().get("spark.jars") or ""
@@ -40,9 +38,7 @@ def fill(folder: Path, jars: list[Path]) -> None:
     names = {file_name(jar) for jar in jars}
     strangers = sorted(found.name for found in folder.glob("*.jar") if found.name not in names)
     if strangers:
-        raise SystemExit(
-            f"{folder} holds other jars ({', '.join(strangers)}); remove them or name another folder"
-        )
+        raise SystemExit(f"{folder} holds other jars ({', '.join(strangers)}); remove them or name another folder")
     folder.mkdir(parents=True, exist_ok=True)
     for jar in jars:
         shutil.copyfile(jar, folder / file_name(jar))
