@@ -1,0 +1,173 @@
+"""Where the training function runs: in this process, or on the executors of a Spark cluster through Horovod."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import Any, Protocol
+
+from recsys.errors import EnvironmentProblem, RecsysError
+from recsys.progress import note
+from recsys.ranking.base import TrainOutcome, TrainTask
+
+TAIL_LINES = 12
+
+
+class Launcher(Protocol):
+    """Runs a task on one or more ranks and returns what rank 0 hands back."""
+
+    def run(self, task: TrainTask) -> TrainOutcome:
+        """Train; every rank has ended when this returns or raises."""
+        ...
+
+
+class LocalLauncher:
+    """One rank in this process."""
+
+    def run(self, task: TrainTask) -> TrainOutcome:
+        """Train here."""
+        from recsys.ranking.comm import Alone
+        from recsys.ranking.train import train
+
+        return train(task, Alone())
+
+
+class HorovodLauncher:
+    """One rank per executor slot, by `horovod.spark.run` over Gloo.
+
+    Parameters
+    ----------
+    ranks : int, optional
+        Number of ranks; None for one per slot (`spark.default.parallelism`), but no more than there are shards.
+    start_timeout_seconds : int
+        How long to wait for executors.
+    stall_timeout_seconds : int
+        Ranks that wait for each other for longer end the job.
+    """
+
+    def __init__(
+        self, *, ranks: int | None = None, start_timeout_seconds: int = 600, stall_timeout_seconds: int = 300
+    ) -> None:
+        self._ranks = ranks
+        self._start_timeout = start_timeout_seconds
+        self._stall_timeout = stall_timeout_seconds
+
+    def run(self, task: TrainTask) -> TrainOutcome:
+        """Train on executors.
+
+        Raises
+        ------
+        EnvironmentProblem
+            If executors do not come in time, or a rank dies.
+        RecsysError
+            Whatever the ranks agree to raise about data or config.
+        """
+        outcomes = [self._checked(result) for result in self._results(task)]
+        if len({outcome.checksum for outcome in outcomes}) != 1:
+            raise EnvironmentProblem("ranks ended with different weights; run train_ctr again")
+        return outcomes[0]
+
+    def _results(self, task: TrainTask) -> list[Any]:
+        import horovod.spark
+        from pyspark import SparkContext
+
+        context = SparkContext._active_spark_context
+        if context is None:
+            raise EnvironmentProblem("the horovod launcher needs a running Spark session in this process")
+        ranks = self._ranks or min(context.defaultParallelism, len([s for s in task.train if s.rows > 0]))
+        if context.getConf().get("spark.dynamicAllocation.enabled", "false") == "true":
+            note(
+                "dynamic allocation is on: an executor that leaves ends the training; use fixed executors for train_ctr"
+            )
+        tail = Tail()
+        try:
+            return list(
+                horovod.spark.run(
+                    run_rank,
+                    args=(task,),
+                    num_proc=ranks,
+                    start_timeout=self._start_timeout,
+                    use_gloo=True,
+                    env=self._environment(),
+                    stderr=tail,
+                    verbose=1,
+                )
+            )
+        except RecsysError:
+            raise
+        except Exception as error:
+            raise EnvironmentProblem(self._explain(error, ranks, tail)) from error
+
+    def _environment(self) -> dict[str, str]:
+        stall = str(self._stall_timeout)
+        return {
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+            "HOROVOD_STALL_CHECK_TIME_SECONDS": str(max(1, self._stall_timeout // 2)),
+            "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": stall,
+            "HOROVOD_GLOO_TIMEOUT_SECONDS": stall,
+        }
+
+    def _explain(self, error: Exception, ranks: int, tail: Tail) -> str:
+        said = " ".join(str(error).split())
+        if "Timed out waiting" in said:
+            return (
+                f"{ranks} executor slots for training did not come within {self._start_timeout} s; "
+                "lower ctr.ranks, free executors or raise ctr.start_timeout_seconds"
+            )
+        last = tail.last()
+        return f"a training rank ended early and took the job down: {last or said}"
+
+    @staticmethod
+    def _checked(result: Any) -> TrainOutcome:
+        if isinstance(result, RecsysError):
+            raise result
+        if not isinstance(result, TrainOutcome):
+            raise EnvironmentProblem("a training rank returned nothing; its log on the executor says why")
+        return result
+
+
+class Tail(io.TextIOBase):
+    """A stream that passes text on to stderr and remembers its last lines."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def write(self, text: str) -> int:
+        """Take text."""
+        os.write(2, text.encode(errors="replace"))
+        self._lines = [*self._lines, *(line for line in text.splitlines() if line.strip())][-TAIL_LINES:]
+        return len(text)
+
+    def last(self) -> str:
+        """Return the last line that names an error, or nothing."""
+        named = [line.strip() for line in self._lines if "Error" in line or "rror:" in line]
+        return named[-1] if named else ""
+
+
+def run_rank(task: TrainTask) -> TrainOutcome | RecsysError:
+    """Run one rank inside the process that Horovod started for it."""
+    pin_device(handed_out())
+    import horovod.tensorflow as hvd
+
+    from recsys.ranking.comm import Horovod
+    from recsys.ranking.train import train
+
+    hvd.init()
+    try:
+        return train(task, Horovod())
+    except RecsysError as error:
+        return error
+    finally:
+        hvd.shutdown()
+
+
+def handed_out() -> list[str]:
+    """Return the addresses of the GPUs that Spark gave to this rank's task; none on CPU executors."""
+    from horovod.spark.task import get_available_devices
+
+    return [str(device) for device in get_available_devices() or []]
+
+
+def pin_device(devices: list[str]) -> None:
+    """Let this process see the first GPU that it was given, and no other; none at all where it was given none."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = devices[0] if devices else ""
