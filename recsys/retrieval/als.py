@@ -123,8 +123,8 @@ class AlsRetriever:
             coldStartStrategy="nan",
             checkpointInterval=_CHECKPOINT_INTERVAL,
         ).fit(ready)
-        users = with_ids(fitted.userFactors, frames.user_index, "user_id")
-        items = with_ids(fitted.itemFactors, frames.item_index, "item_id")
+        users = with_ids(fitted.userFactors, frames.need("user_index"), "user_id")
+        items = with_ids(fitted.itemFactors, frames.need("item_index"), "item_id")
         figures = {**metrics, "users": float(fitted.userFactors.count()), "items": float(fitted.itemFactors.count())}
         if not self.implicit:
             figures["train_rmse"] = _rmse(fitted.transform(ready))
@@ -137,8 +137,9 @@ def training_entries(frames: Frames, *, min_user_events: int, min_item_events: i
     Rare items are dropped first and users are counted on what is left, once; nothing is iterated.
     """
     pairs = (
-        frames.interactions.join(_numbered(frames.user_index, "user"), on="user_id", how="inner")
-        .join(_numbered(frames.item_index, "item"), on="item_id", how="inner")
+        frames.need("interactions")
+        .join(_numbered(frames.need("user_index"), "user"), on="user_id", how="inner")
+        .join(_numbered(frames.need("item_index"), "item"), on="item_id", how="inner")
         .select("user_idx", "item_idx", F.col("weight").cast("float").alias("weight"))
     )
     return _at_least(_at_least(pairs, "item_idx", min_item_events), "user_idx", min_user_events)

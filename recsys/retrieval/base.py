@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, Self
+from typing import Protocol, Self, cast
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
@@ -26,9 +26,9 @@ class Frames:
         Exclusive upper bound; a retriever that reads times cuts there by itself.
     events : DataFrame
         The cleaned log.
-    interactions : DataFrame
+    interactions : DataFrame, optional
         `user_id, item_id, weight, last_time, n`: see `recsys.transforms.interactions`.
-    user_index, item_index : DataFrame
+    user_index, item_index : DataFrame, optional
         Public id and `idx`.
     users : DataFrame, optional
         Profiles valid at `as_of`: `user_id, segment`.
@@ -36,10 +36,23 @@ class Frames:
 
     as_of: datetime
     events: DataFrame
-    interactions: DataFrame
-    user_index: DataFrame
-    item_index: DataFrame
+    interactions: DataFrame | None = None
+    user_index: DataFrame | None = None
+    item_index: DataFrame | None = None
     users: DataFrame | None = None
+
+    def need(self, name: str) -> DataFrame:
+        """Return a frame that a retriever can't do without.
+
+        Raises
+        ------
+        ValueError
+            If it was not given.
+        """
+        frame = getattr(self, name)
+        if frame is None:
+            raise ValueError(f"this retriever needs the frame {name}")
+        return cast(DataFrame, frame)
 
 
 class Model(Protocol):

@@ -70,11 +70,11 @@ class Excluded:
         """Tell for each pair (arrays that broadcast together) whether it is excluded."""
         keys = user * self.n_items + item
         if self._bits is not None:
-            return self._bits[keys]
+            return np.asarray(self._bits[keys])
         if not len(self._keys):
             return np.zeros(keys.shape, dtype=np.bool_)
         at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
-        return self._keys[at] == keys
+        return np.asarray(self._keys[at] == keys)
 
 
 @dataclass
@@ -201,7 +201,7 @@ def _search_all(
             for start in range(0, len(items.vectors), step)
         ]
     )
-    rows = np.flatnonzero(~excluded.has(np.int64(user), items.positions))
+    rows = np.flatnonzero(~excluded.has(np.full(1, user), items.positions))
     same = np.full(len(rows), user, dtype=np.int64)
     chosen, _ = best(same, rows, score[rows], k)
     return same[chosen], items.positions[rows[chosen]], score[rows[chosen]]
@@ -246,7 +246,7 @@ def follow(lists: NeighborLists, user: Ints, item: Ints, weight: Floats, *, k: i
     key, part, cause = key[order], part[order], cause[order]
     first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
     group = np.repeat(np.arange(len(first)), np.diff(np.r_[first, total]))
-    score = np.bincount(group, weights=part)
+    score = np.bincount(group, weights=part).astype(np.float64)
     largest = np.flatnonzero(part == np.maximum.reduceat(part, first)[group])[::-1]
     because = np.zeros(len(first), dtype=np.int64)
     because[group[largest]] = cause[largest]
@@ -322,7 +322,9 @@ def fuse(sources: list[Proposals], weights: list[float], *, rrf_k: float, k: int
     first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if len(key) else np.zeros(0, np.int64)
     lengths = np.diff(np.r_[first, len(key)]).astype(np.int64)
     group = np.repeat(np.arange(len(first)), lengths)
-    score = np.bincount(group, weights=np.asarray(weights)[source] / (rrf_k + rank), minlength=len(first))
+    score = np.bincount(group, weights=np.asarray(weights)[source] / (rrf_k + rank), minlength=len(first)).astype(
+        np.float64
+    )
     cause = np.maximum.reduceat(because, first) if len(first) else first
     user, item = np.divmod(key[first], n_items)
     chosen, place = best(user, item, score, k)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,8 +116,8 @@ def _search_block(packed: DataFrame, items: DataFrame, k: int) -> DataFrame:
     return packed.mapInArrow(_searcher(block, k), SCHEMA)
 
 
-def _searcher(block: Broadcast[Block], k: int) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _searcher(block: Broadcast[Block], k: int) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         here = block.value
         for batch in batches:
             for start in range(0, batch.num_rows, _BATCH):

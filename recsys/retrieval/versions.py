@@ -1,9 +1,10 @@
-"""Factors under a model version: the column that names it and the row that makes it visible."""
+"""What names a slice or a version: constant columns, and the row of `models` that makes a version visible."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any, cast
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -13,9 +14,9 @@ import recsys
 from recsys import tables
 
 
-def stamped(factors: DataFrame, version: str) -> DataFrame:
-    """Put factors under a version."""
-    return factors.withColumn("model_version", F.lit(version))
+def stamped(frame: DataFrame, **values: Any) -> DataFrame:
+    """Put a frame under its slice: one column with the same value in every row for each name given."""
+    return frame.select("*", *(F.lit(value).alias(name) for name, value in values.items()))
 
 
 def version_row(
@@ -37,7 +38,7 @@ def version_row(
     data_versions : mapping of str to int
         Delta version of each table that the fit read.
     """
-    values = {
+    values: dict[str, Any] = {
         "model_version": version,
         "kind": kind,
         "as_of": as_of,
@@ -49,5 +50,6 @@ def version_row(
         "data_versions": dict(data_versions),
         "checksums": {},
     }
-    schema = T.StructType.fromDDL(tables.MODELS.ddl())
-    return spark.createDataFrame([tuple(values[name] for name in tables.MODELS.column_names)], schema)
+    schema = cast(T.StructType, T.StructType.fromDDL(tables.MODELS.ddl()))
+    rows: list[tuple[Any, ...]] = [tuple(values[name] for name in tables.MODELS.column_names)]
+    return spark.createDataFrame(rows, schema)
