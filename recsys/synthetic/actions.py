@@ -1,0 +1,207 @@
+"""What people do: clicks on lists, product pages reached by browsing, carts, orders and refunds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TypeVar
+
+import numpy as np
+
+from recsys.synthetic import items as item_facts
+from recsys.synthetic.choices import REFUND, cart_probability, click_logit, order_probability
+from recsys.synthetic.hashing import Bools, Floats, Ints, below, mix, normal, pick, splitmix, uniform, unit
+from recsys.synthetic.policy import power_law_draw
+from recsys.synthetic.users import FAVOURITE_WEIGHTS
+from recsys.synthetic.visits import DAY_MS, Visits, click_probabilities, clicks
+from recsys.synthetic.world import World
+
+EVENTS = ("click", "page_view", "add_to_cart", "order", "refund")
+CLICK, PAGE_VIEW, CART, ORDER, REFUNDED = range(5)
+
+STEPS_LIMIT = 4_096
+"""Actions of a session stay below this; part of the event keys."""
+
+_REFUND_BIT = np.int64(1 << 61)
+_BROWSE_CUMULATIVE = np.array([0.45, 0.80, 1.0])
+_BROWSE_CHOICES = 5
+_BROWSE_LOYAL = 0.85
+
+
+@dataclass(frozen=True, eq=False)
+class Actions:
+    """User actions, arrays of shape (n,); a session's rows are in the order they happened."""
+
+    key: Ints
+    """Unique over the whole log."""
+    kind: Ints
+    """Index into ``EVENTS``."""
+    ts_ms: Ints
+    """Milliseconds since 1970 (UTC)."""
+    user: Ints
+    """Row in the block's users."""
+    session: Ints
+    """Row in the block's sessions."""
+    step: Ints
+    """Order within the session, from 1; 0 for refunds."""
+    item: Ints
+    """Item index."""
+    price: Floats
+    """EUR per unit."""
+    quantity: Ints
+    """At least 1; 0 where the action has none."""
+    list_key: Ints
+    """The list clicked; -1 where there is none."""
+    position: Ints
+    """Position in that list, from 1; 0 where there is none."""
+
+    def take(self, rows: Ints | Bools) -> Actions:
+        """Return the actions of some rows."""
+        return Actions(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+
+@dataclass(frozen=True, eq=False)
+class _Pages:
+    """Product pages opened: the head of each funnel. Arrays of shape (n,)."""
+
+    key: Ints
+    kind: Ints
+    ts_ms: Ints
+    session: Ints
+    item: Ints
+    price: Floats
+    logit: Floats
+    list_key: Ints
+    position: Ints
+
+
+Rows = TypeVar("Rows", Actions, _Pages)
+
+
+def make_actions(world: World, visits: Visits) -> Actions:
+    """Return every action of a block's sessions, refunds that fall within the log included."""
+    logit, truth = click_probabilities(world, visits)
+    clicked = _clicked_pages(world, visits, logit, clicks(world, visits, truth))
+    browsed = _browsed_pages(world, visits)
+    return _ordered(world, visits, _joined(clicked, browsed))
+
+
+def _joined(first: Rows, second: Rows) -> Rows:
+    """Append the rows of two groups of arrays."""
+    pairs = {f.name: (getattr(first, f.name), getattr(second, f.name)) for f in fields(first)}
+    return type(first)(**{name: np.concatenate(pair) for name, pair in pairs.items()})
+
+
+def _clicked_pages(world: World, visits: Visits, logit: Floats, hit: Bools) -> _Pages:
+    """Return the pages opened by clicking a list."""
+    row, column = np.nonzero(hit)
+    category, local = visits.slate.category[row, column], visits.slate.local[row, column]
+    item = world.starts[category] + local
+    key = visits.list_key[row] * 16 + column
+    bot = visits.who.is_bot[visits.list_user[row]]
+    pause = np.where(bot, 300, 2_500) * (1 + column) + below(mix(world.cfg.seed, "pause", key), 2_000)
+    listed = item_facts.describe(world, category, local).list_price
+    return _Pages(
+        key=key,
+        kind=np.full(len(row), CLICK),
+        ts_ms=visits.shown_ms[row] + pause,
+        session=visits.list_session[row],
+        item=item,
+        price=item_facts.price_on(world, item, listed, visits.day),
+        logit=np.where(bot, -9.0, logit[row, column]),
+        list_key=visits.list_key[row],
+        position=column + 1,
+    )
+
+
+def _browsed_pages(world: World, visits: Visits) -> _Pages:
+    """Return the pages people reach by themselves: the best liked of a few items of a liked category."""
+    seed = world.cfg.seed
+    count = pick(uniform(seed, "browse", visits.list_key), _BROWSE_CUMULATIVE)
+    row = np.repeat(np.arange(len(count)), count)
+    nth = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+    key = visits.list_key[row] * 16 + 12 + nth
+    user_row = visits.list_user[row]
+    place = pick(uniform(seed, "browse-place", key), np.cumsum(FAVOURITE_WEIGHTS))
+    other = pick(uniform(seed, "browse-other", key), world.shares_cumulative[visits.day])
+    loyal = uniform(seed, "browse-loyal", key) < _BROWSE_LOYAL
+    category = np.where(loyal, visits.who.favourites[user_row, place], other)[:, None]
+    option = key[:, None] * 8 + np.arange(_BROWSE_CHOICES)
+    draws = uniform(seed, "browse-item", option)
+    local = power_law_draw(draws, np.zeros_like(category), world.base[category], world.cfg.zipf)
+    category = np.broadcast_to(category, local.shape)
+    days = np.full(len(row), visits.day, dtype=np.int64)
+    logit = click_logit(world, visits.who, user_row, category, local, days)
+    best = np.argmax(logit + 0.5 * normal(seed, "browse-taste", option), axis=1)
+    chosen = (np.arange(len(row)), best)
+    item = world.starts[category[chosen]] + local[chosen]
+    listed = item_facts.describe(world, category[chosen], local[chosen]).list_price
+    bot = visits.who.is_bot[user_row]
+    pause = np.where(bot, 3_500 + 200 * nth, 40_000 + 9_000 * nth) + below(mix(seed, "pause", key), 400)
+    return _Pages(
+        key=key,
+        kind=np.full(len(row), PAGE_VIEW),
+        ts_ms=visits.shown_ms[row] + pause,
+        session=visits.list_session[row],
+        item=item,
+        price=item_facts.price_on(world, item, listed, days),
+        logit=np.where(bot, -9.0, logit[chosen]),
+        list_key=np.full(len(row), -1),
+        position=np.zeros(len(row), dtype=np.int64),
+    )
+
+
+def _ordered(world: World, visits: Visits, pages: _Pages) -> Actions:
+    """Add carts and orders to the pages, number the steps of each session, add the refunds."""
+    seed = world.cfg.seed
+    user = visits.session_user[pages.session]
+    words = mix(seed, "cart", pages.key)
+    cart = np.flatnonzero(unit(words) < cart_probability(pages.logit))
+    bought = uniform(seed, "order", pages.key[cart]) < order_probability(visits.who.thrift[user[cart]])
+    order = cart[bought]
+    head = np.concatenate([np.arange(len(user)), cart, order])
+    kind = np.concatenate([pages.kind, np.full(len(cart), CART), np.full(len(order), ORDER)])
+    hesitation = [8_000 + below(words[head], 20_000), 45_000 + below(words[head], 90_000)]
+    wait = np.select([kind == CART, kind == ORDER], hesitation, 0)
+    many = 1 + (below(splitmix(words[head]), 10) >= 8) + (below(splitmix(words[head]), 40) >= 38)
+    ts_ms = pages.ts_ms[head] + wait
+    session = pages.session[head]
+    sort = np.lexsort((kind, pages.key[head], ts_ms, visits.session_key[session]))
+    head, kind, ts_ms, session = head[sort], kind[sort], ts_ms[sort], session[sort]
+    first = np.flatnonzero(np.diff(session, prepend=-1))
+    step = np.arange(len(session)) - np.repeat(first, np.diff(first, append=len(session))) + 1
+    actions = Actions(
+        key=visits.session_key[session] * STEPS_LIMIT + step,
+        kind=kind,
+        ts_ms=ts_ms,
+        user=visits.session_user[session],
+        session=session,
+        step=step,
+        item=pages.item[head],
+        price=pages.price[head],
+        quantity=np.where(kind >= CART, many[sort], 0),
+        list_key=pages.list_key[head],
+        position=pages.position[head],
+    )
+    return _joined(actions, _refunds(world, visits, actions))
+
+
+def _refunds(world: World, visits: Visits, actions: Actions) -> Actions:
+    """Return the refunds of known users' orders, 1 to 14 days later, that fall within the log."""
+    orders = actions.take((actions.kind == ORDER) & ~visits.who.anonymous[actions.user])
+    words = mix(world.cfg.seed, "refund", orders.key)
+    ts_ms = orders.ts_ms + DAY_MS + below(splitmix(words), 13 * DAY_MS)
+    sent_back = (unit(words) < REFUND) & (ts_ms < world.cfg.start_ms + world.cfg.days * DAY_MS)
+    back = Actions(
+        key=orders.key | _REFUND_BIT,
+        kind=np.full(len(words), REFUNDED),
+        ts_ms=ts_ms,
+        user=orders.user,
+        session=orders.session,
+        step=np.zeros(len(words), dtype=np.int64),
+        item=orders.item,
+        price=orders.price,
+        quantity=orders.quantity,
+        list_key=np.full(len(words), -1),
+        position=np.zeros(len(words), dtype=np.int64),
+    )
+    return back.take(sent_back)
