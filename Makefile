@@ -35,7 +35,7 @@ ready:
 	@$(PYTHON) tools/doctor.py --quiet
 
 $(STAMP): $(LOCK) requirements/bootstrap.txt requirements/horovod.txt requirements/horovod-build.txt \
-		setup.py tools/build_venv.py | ready
+		setup.py tools/build_venv.py tools/fetch_jars.py | ready
 	@$(PYTHON) tools/build_venv.py --lock $(LOCK) --venv $(VENV) --cache "$(RECSYS_CACHE)"
 	@touch $@
 

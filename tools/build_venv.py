@@ -9,6 +9,7 @@ import hashlib
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -128,8 +129,31 @@ def build_horovod(python: Path, tools: Path, wheels: Path, log: Path) -> None:
         raise SystemExit(f"{tail}\n\nHorovod did not build; the whole log is {log}")
 
 
+def ensure_delta(python: Path, lock: Path, cache: Path) -> None:
+    """Put Delta's jars among pyspark's own, so that a plain `spark-submit` has them without asking a registry.
+
+    Also names the environment's interpreter and a driver memory that the line fits in, as pyspark's defaults.
+    """
+    pins = re.findall(r"^(?:pyspark|delta-spark)==\S+", lock.read_text(), re.MULTILINE)
+    home = cache / f"delta-jars-{short_hash(*pins)}"
+    if not home.exists():
+        with tempfile.TemporaryDirectory(dir=cache) as scratch:
+            call(python, ROOT / "tools" / "fetch_jars.py", Path(scratch) / "jars", stdout=subprocess.DEVNULL)
+            publish(Path(scratch) / "jars", home)
+    found = subprocess.run(
+        [python, "-c", "import pyspark; print(pyspark.__path__[0])"], check=True, capture_output=True, text=True
+    )
+    spark_home = Path(found.stdout.strip())
+    for jar in home.glob("delta-*.jar"):
+        shutil.copyfile(jar, spark_home / "jars" / jar.name)
+    (spark_home / "conf").mkdir(exist_ok=True)
+    (spark_home / "conf" / "spark-defaults.conf").write_text(
+        f"spark.pyspark.python {python}\nspark.driver.memory 6g\n", encoding="utf-8"
+    )
+
+
 def main() -> None:
-    """Install the lock, then Horovod, then the project itself in editable form."""
+    """Install the lock, then Delta's jars and Horovod, then the project itself in editable form."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lock", type=Path, required=True, help="hash-checked lock of the lane")
     parser.add_argument("--venv", type=Path, required=True, help="folder of the environment")
@@ -141,6 +165,7 @@ def main() -> None:
     python = ensure_venv(args.venv.absolute())
     uv = ensure_uv(cache)
     call(uv, "pip", "sync", "-q", "--python", python, "--require-hashes", lock)
+    ensure_delta(python, lock, cache)
     horovod = ensure_horovod(python, uv, lock, cache)
     install = [uv, "pip", "install", "-q", "--python", python, "--no-deps"]
     call(*install, "--reinstall", horovod)

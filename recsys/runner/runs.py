@@ -119,7 +119,8 @@ class RunLog:
         raise SliceHeldError(f"{held}: other runs kept taking the slice; run again in a minute")
 
     def _holders(self, held: str) -> list[Row]:
-        running = self.warehouse.read(tables.RUNS, where={"slice": held, "status": "running"})
+        running = self.warehouse.delta(tables.RUNS).toDF()
+        running = running.where((F.col("slice") == held) & (F.col("status") == "running"))
         # As seconds: a collected timestamp would come in the driver's own zone.
         return running.select(
             "run_id",

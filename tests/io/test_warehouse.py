@@ -1,0 +1,175 @@
+"""The warehouse: slices replaced, keys merged, contracts kept, time bounds exclusive. Literal rows."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from recsys import progress, tables
+from recsys.errors import DataError
+from recsys.io import Warehouse
+from recsys.io.contract import schema_of
+from recsys.io.ddl import choose_period
+from recsys.tables import Column, Table
+
+pytestmark = pytest.mark.spark
+
+DAY = date(2024, 3, 1)
+
+
+def _popular(spark: SparkSession, *rows: tuple[datetime, str, int, str, float]) -> DataFrame:
+    return spark.createDataFrame(list(rows), schema_of(tables.POPULAR_ITEMS))
+
+
+def _events(spark: SparkSession, *times: datetime) -> DataFrame:
+    base = dict.fromkeys(tables.EVENTS.column_names)
+    rows = []
+    for number, time in enumerate(times):
+        row = {
+            **base,
+            "event_id": f"e{number}",
+            "user_id": "u",
+            "item_id": "i",
+            "event_type": "view",
+            "event_time": time,
+            "event_date": time.date(),
+            "is_bot": False,
+            "source": "s",
+            "batch_id": "b",
+            "ingested_at": datetime(2024, 4, 1, tzinfo=UTC),
+        }
+        rows.append(tuple(row.values()))
+    return spark.createDataFrame(rows, schema_of(tables.EVENTS))
+
+
+FIRST = datetime(2024, 3, 1, tzinfo=UTC)
+SECOND = datetime(2024, 3, 2, tzinfo=UTC)
+
+
+def test_replace_touches_only_its_slice(spark: SparkSession, warehouse: Warehouse) -> None:
+    table = tables.POPULAR_ITEMS
+    warehouse.replace(table, _popular(spark, (FIRST, "", 1, "a", 2.0)), where={"as_of": FIRST})
+    warehouse.replace(table, _popular(spark, (SECOND, "", 1, "b", 2.0)), where={"as_of": SECOND})
+    written = warehouse.replace(table, _popular(spark, (FIRST, "", 1, "c", 3.0)), where={"as_of": FIRST})
+    found = {(row["item_id"], row["score"]) for row in warehouse.read(table).collect()}
+    assert found == {("c", 3.0), ("b", 2.0)}
+    assert written.rows == 1
+
+
+def test_replace_refuses_rows_outside_the_slice(spark: SparkSession, warehouse: Warehouse) -> None:
+    table = tables.POPULAR_ITEMS
+    warehouse.replace(table, _popular(spark, (FIRST, "", 1, "a", 2.0)), where={"as_of": FIRST})
+    with pytest.raises(Exception, match="replaceWhere|REPLACE_WHERE|as_of"):
+        warehouse.replace(table, _popular(spark, (SECOND, "", 1, "b", 2.0)), where={"as_of": FIRST})
+
+
+def test_replace_refuses_a_repeated_key(spark: SparkSession, warehouse: Warehouse) -> None:
+    rows = _popular(spark, (FIRST, "", 1, "a", 2.0), (FIRST, "", 1, "b", 2.0))
+    with pytest.raises(DataError, match=r"popular_items.*as_of, segment, rank.*more than once"):
+        warehouse.replace(tables.POPULAR_ITEMS, rows, where={"as_of": FIRST})
+
+
+def test_a_broken_check_names_the_rule_and_writes_nothing(spark: SparkSession, warehouse: Warehouse) -> None:
+    table = tables.POPULAR_ITEMS
+    warehouse.replace(table, _popular(spark, (FIRST, "", 1, "a", 2.0)), where={"as_of": FIRST})
+    with pytest.raises(DataError, match="rank_from_one"):
+        warehouse.replace(table, _popular(spark, (FIRST, "", 0, "b", 2.0)), where={"as_of": FIRST})
+    assert [row["item_id"] for row in warehouse.read(table).collect()] == ["a"]
+
+
+def test_a_null_in_a_required_column_names_it(spark: SparkSession, warehouse: Warehouse) -> None:
+    rows = _popular(spark, (FIRST, "", 1, "a", 2.0)).withColumn("score", F.lit(None).cast("double"))
+    with pytest.raises(DataError, match="score may not be null"):
+        warehouse.replace(tables.POPULAR_ITEMS, rows, where={"as_of": FIRST})
+
+
+def test_merge_inserts_new_keys_and_leaves_known_ones(spark: SparkSession, warehouse: Warehouse) -> None:
+    def rows(*pairs: tuple[str, int]) -> DataFrame:
+        return spark.createDataFrame([(*pair, FIRST) for pair in pairs], schema_of(tables.USER_INDEX))
+
+    assert warehouse.merge(tables.USER_INDEX, rows(("a", 1), ("b", 2)), update=False).rows == 2
+    assert warehouse.merge(tables.USER_INDEX, rows(("a", 9), ("c", 3)), update=False).rows == 1
+    assert warehouse.merge(tables.USER_INDEX, rows(("a", 9), ("c", 3)), update=False).rows == 0
+    assert {tuple(r)[:2] for r in warehouse.read(tables.USER_INDEX).collect()} == {("a", 1), ("b", 2), ("c", 3)}
+    assert warehouse.merge(tables.USER_INDEX, rows(("a", 9)), update=True).rows == 1
+    assert ("a", 9) in {tuple(r)[:2] for r in warehouse.read(tables.USER_INDEX).collect()}
+
+
+def test_before_is_exclusive_and_since_inclusive(spark: SparkSession, warehouse: Warehouse) -> None:
+    noon = datetime(2024, 3, 1, 12, tzinfo=UTC)
+    warehouse.replace(tables.EVENTS, _events(spark, FIRST, noon, SECOND), where={})
+    assert warehouse.read(tables.EVENTS, before=noon).count() == 1
+    assert warehouse.read(tables.EVENTS, since=noon).count() == 2
+    assert warehouse.read(tables.EVENTS, since=noon, before=SECOND).count() == 1
+
+
+def test_valid_at_takes_the_state_before_the_instant_and_hides_the_future(
+    spark: SparkSession, warehouse: Warehouse
+) -> None:
+    base = dict.fromkeys(tables.ITEMS.column_names)
+    rows = [
+        tuple({**base, "item_id": "i", "valid_from": start, "is_current": current, "title": title, "available": True,
+               "source": "s", "batch_id": "b", "ingested_at": SECOND}.values())
+        for start, current, title in ((FIRST, False, "old"), (SECOND, True, "new"))
+    ]  # fmt: skip
+    warehouse.replace(tables.ITEMS, spark.createDataFrame(rows, schema_of(tables.ITEMS)), where={})
+    at_second = warehouse.read(tables.ITEMS, valid_at=SECOND)
+    assert [row["title"] for row in at_second.collect()] == ["old"]
+    assert not {"valid_to", "is_current"} & set(at_second.columns)
+    assert warehouse.read(tables.ITEMS, valid_at=FIRST).count() == 0
+    later = datetime(2024, 3, 2, 0, 0, 1, tzinfo=UTC)
+    assert [row["title"] for row in warehouse.read(tables.ITEMS, valid_at=later).collect()] == ["new"]
+
+
+def test_a_missing_table_names_the_job_that_makes_it(warehouse: Warehouse) -> None:
+    with pytest.raises(DataError, match=r"events does not exist.*job clean first"):
+        warehouse.read(tables.EVENTS)
+    assert warehouse.read(tables.EVENTS, required=False).columns == tables.EVENTS.column_names
+
+
+def test_reads_and_writes_are_recorded_with_versions(spark: SparkSession, warehouse: Warehouse) -> None:
+    with progress.recording("test") as recorder:
+        written = warehouse.replace(
+            tables.POPULAR_ITEMS, _popular(spark, (FIRST, "", 1, "a", 2.0)), where={"as_of": FIRST}
+        )
+        warehouse.read(tables.POPULAR_ITEMS)
+    assert recorder.writes == {"popular_items": written.version} == recorder.reads
+    assert recorder.rows == {"popular_items": 1}
+    assert [step.name for step in recorder.steps] == ["write popular_items"]
+
+
+def test_an_added_column_evolves_and_another_type_stops(spark: SparkSession, warehouse: Warehouse) -> None:
+    first = Table("things", "Things.", (Column("thing_id", "string", "Id", nullable=False),), key=("thing_id",))
+    wider = Table("things", "Things.", (*first.columns, Column("size", "int", "Size")), key=("thing_id",))
+    other = Table("things", "Things.", (*first.columns, Column("size", "string", "Size")), key=("thing_id",))
+    warehouse.merge(first, spark.createDataFrame([("a",)], "thing_id string"), update=False)
+    warehouse.merge(wider, spark.createDataFrame([("b", 2)], "thing_id string, size int"), update=False)
+    assert {tuple(r) for r in warehouse.read(wider).collect()} == {("a", None), ("b", 2)}
+    with pytest.raises(DataError, match="another contract.*size"):
+        warehouse.merge(other, spark.createDataFrame([("c", "x")], "thing_id string, size string"), update=False)
+
+
+@pytest.mark.parametrize(("per_day", "period"), [(150_000, "day"), (10_000, "month"), (10, "year")])
+def test_partitions_follow_the_data(spark: SparkSession, per_day: int, period: str) -> None:
+    frame = spark.range(per_day * 2).select(
+        F.expr("date_add(DATE '2024-01-01', cast(id % 2 as int))").alias("event_date")
+    )
+    assert choose_period(frame, tables.EVENTS, "auto") == period
+    assert choose_period(frame, tables.EVENTS, "day") == "day"
+
+
+def test_columns_carry_their_comments(spark: SparkSession, warehouse: Warehouse) -> None:
+    warehouse.create(tables.USER_INDEX)
+    described = spark.sql(f"DESCRIBE TABLE {warehouse.location(tables.USER_INDEX)}").collect()
+    comments = {row["col_name"]: row["comment"] for row in described}
+    assert comments["idx"] == tables.USER_INDEX.column("idx").comment
+
+
+def test_optimize_keeps_the_rows(spark: SparkSession, warehouse: Warehouse) -> None:
+    rows = _popular(spark, *((FIRST, "", rank, f"i{rank}", 1.0) for rank in range(1, 9)))
+    warehouse.replace(tables.POPULAR_ITEMS, rows.repartition(4), where={"as_of": FIRST})
+    warehouse.optimize(tables.POPULAR_ITEMS, where={"as_of": FIRST})
+    assert warehouse.read(tables.POPULAR_ITEMS, where={"as_of": FIRST}).count() == 8

@@ -1,0 +1,143 @@
+"""The `runs` table: a row per run, one holder per slice, dead holders recovered, what is up to date."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psutil
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from recsys import tables
+from recsys.config import Config, load_config
+from recsys.errors import DataError, SliceHeldError
+from recsys.io import Warehouse
+from recsys.io.contract import schema_of
+from recsys.progress import step
+from recsys.runner import Job, RunLog, execute
+
+pytestmark = pytest.mark.spark
+
+AS_OF = datetime(2024, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return load_config(overrides=[f"warehouse.path={tmp_path}/w"])
+
+
+def _popular(spark: SparkSession, item: str) -> DataFrame:
+    return spark.createDataFrame([(AS_OF, "", 1, item, 1.0)], schema_of(tables.POPULAR_ITEMS))
+
+
+def _writer(name: str = "popular", item: str = "a") -> Job:
+    def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
+        with step("count") as this:
+            this.rows = 7
+        Warehouse(spark, cfg.warehouse).replace(tables.POPULAR_ITEMS, _popular(spark, item), where={"as_of": as_of})
+
+    return Job(name, run, writes=(tables.POPULAR_ITEMS,))
+
+
+def _reader(name: str = "candidates") -> Job:
+    def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
+        Warehouse(spark, cfg.warehouse).read(tables.POPULAR_ITEMS)
+
+    return Job(name, run, reads=(tables.POPULAR_ITEMS,))
+
+
+def _runs(spark: SparkSession, config: Config) -> DataFrame:
+    return Warehouse(spark, config.warehouse).read(tables.RUNS)
+
+
+def _pretend_running(spark: SparkSession, config: Config, **values: object) -> None:
+    """Make the only row of `runs` look like a run in progress with other circumstances."""
+    delta = Warehouse(spark, config.warehouse).delta(tables.RUNS)
+    delta.update(set={"status": F.lit("running"), **{name: F.lit(value) for name, value in values.items()}})
+
+
+def test_a_run_leaves_its_steps_rows_and_versions(spark: SparkSession, config: Config) -> None:
+    execute(_writer(), spark, config, AS_OF)
+    row = _runs(spark, config).first()
+    assert row is not None
+    assert (row["job"], row["status"], row["slice"]) == ("popular", "done", "popular@20240301T000000Z")
+    assert [(s["name"], s["rows"]) for s in row["steps"]] == [("count", 7), ("write popular_items", 1)]
+    assert row["rows"] == {"popular_items": 1}
+    assert set(row["writes"]) == {"popular_items"}
+    assert row["error"] is None
+
+
+def test_a_failed_run_keeps_its_sentence(spark: SparkSession, config: Config) -> None:
+    def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
+        raise DataError("nothing in there")
+
+    with pytest.raises(DataError):
+        execute(Job("popular", run), spark, config, AS_OF)
+    row = _runs(spark, config).first()
+    assert row is not None
+    assert (row["status"], row["error"]) == ("failed", "nothing in there")
+
+
+def test_a_slice_is_held_by_one_run_at_a_time(spark: SparkSession, config: Config) -> None:
+    def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
+        execute(_writer(), spark, cfg, as_of)
+
+    with pytest.raises(SliceHeldError, match="popular for 2024-03-01T00:00:00Z is held by run"):
+        execute(Job("popular", run), spark, config, AS_OF)
+    assert not Warehouse(spark, config.warehouse).exists(tables.POPULAR_ITEMS)
+
+
+def test_other_slices_are_free(spark: SparkSession, config: Config) -> None:
+    def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
+        execute(_writer(), spark, cfg, as_of)
+
+    execute(Job("other", run), spark, config, AS_OF)
+    assert _runs(spark, config).where("status = 'done'").count() == 2
+
+
+def test_a_holder_whose_process_is_gone_is_recovered(spark: SparkSession, config: Config) -> None:
+    execute(_writer(), spark, config, AS_OF)
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    born = psutil.Process(child.pid).create_time()
+    child.wait()
+    _pretend_running(spark, config, process=f"{child.pid}@{born:.2f}")
+    execute(_writer(), spark, config, AS_OF)
+    assert {r["status"] for r in _runs(spark, config).collect()} == {"lost", "done"}
+
+
+def test_a_living_holder_on_another_host_is_respected_until_its_lease_ends(
+    spark: SparkSession, config: Config
+) -> None:
+    execute(_writer(), spark, config, AS_OF)
+    _pretend_running(spark, config, host=f"not-{socket.gethostname()}", heartbeat_at=datetime.now(UTC))
+    with pytest.raises(SliceHeldError):
+        execute(_writer(), spark, config, AS_OF)
+    _pretend_running(spark, config, heartbeat_at=datetime.now(UTC) - timedelta(hours=2))
+    execute(_writer(), spark, config, AS_OF)
+    assert {r["status"] for r in _runs(spark, config).collect()} == {"lost", "done"}
+
+
+def test_up_to_date_until_config_or_input_changes(spark: SparkSession, config: Config) -> None:
+    log = RunLog(spark, config)
+    assert not log.up_to_date(_reader(), AS_OF)
+    execute(_writer(), spark, config, AS_OF)
+    execute(_reader(), spark, config, AS_OF)
+    assert log.up_to_date(_reader(), AS_OF)
+    assert not log.up_to_date(_reader(), AS_OF + timedelta(days=1)), "another instant"
+    other = load_config(overrides=[f"warehouse.path={config.warehouse.path}", "als.rank=3"])
+    assert not RunLog(spark, other).up_to_date(_reader(), AS_OF), "another config"
+    execute(_writer(item="b"), spark, config, AS_OF)
+    assert not log.up_to_date(_reader(), AS_OF), "its input was written since"
+
+
+def test_no_user_id_and_no_secret_reach_the_row(spark: SparkSession, tmp_path: Path) -> None:
+    config = load_config(overrides=[f"warehouse.path={tmp_path}/w", "spark.conf={fs.key.secret: hunter2}"])
+    execute(_writer(), spark, config, AS_OF)
+    row = _runs(spark, config).first()
+    assert row is not None
+    assert "hunter2" not in row["config"]
