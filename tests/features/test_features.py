@@ -25,18 +25,14 @@ def expected(rows: list[Row], key: str, name: str, as_of: datetime) -> Row:
         if r[key] == name and r["event_time"] < as_of and (today - r["event_date"]).days <= 365
     ]
     out: Row = {
-        f"n_{kind}_{days}d": sum(
-            r["event_type"] == kind and (today - r["event_date"]).days <= days for r in past
-        )
+        f"n_{kind}_{days}d": sum(r["event_type"] == kind and (today - r["event_date"]).days <= days for r in past)
         for days in tables.FEATURE_WINDOWS
         for kind in tables.COUNTED_EVENTS
     }
     values = [r["value"] for r in past if r["value"] is not None and r["event_type"] != "return"]
     bought = [r for r in past if r["event_type"] == "purchase" and r["price"] is not None]
     out["value_mean_365d"] = pytest.approx(sum(values) / len(values), rel=1e-9) if values else None
-    out["revenue_365d"] = pytest.approx(
-        sum(r["price"] * (r["quantity"] or 1) for r in bought), rel=1e-9, abs=1e-9
-    )
+    out["revenue_365d"] = pytest.approx(sum(r["price"] * (r["quantity"] or 1) for r in bought), rel=1e-9, abs=1e-9)
     out["active_days_365d"] = len({r["event_date"] for r in past})
     last = max((r["event_time"] for r in past), default=None)
     out["days_since_last"] = pytest.approx((as_of - last).total_seconds() / 86400) if last else None
@@ -93,8 +89,7 @@ def test_states_are_those_valid_just_before(spark: SparkSession) -> None:
     assert (one.segment, one.country, one.age, one.tenure_days) == ("new", "DE", 31, None)
     partials = daily.daily_partials(log, entity="item")
     found = {
-        r.item_id: r
-        for r in features.item_features(events=log, daily=partials, items=items, as_of=AS_OF).collect()
+        r.item_id: r for r in features.item_features(events=log, daily=partials, items=items, as_of=AS_OF).collect()
     }
     assert (found["i0"].category, found["i0"].price, found["i0"].available) == ("b", 2.0, False)
     assert found["i99"].n_view_365d == 0 and found["i99"].days_since_last is None

@@ -1,0 +1,114 @@
+"""A brute-force reading of every feature of an example: plain Python over lists of rows, no Spark, no cleverness."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from tests.features.logs import Row, people, valid
+
+KEPT, DAYS = 200, 365
+
+
+def features(
+    pair: Row, full_list: Sequence[Row], events: Sequence[Row], items: Sequence[Row], users: Sequence[Row], length: int
+) -> Row:
+    """Return every feature of one pair of a list."""
+    now = pair["example_time"]
+    state = valid(items, "item_id", now).get(pair["item_id"], {})
+    profile = valid(users, "user_id", now).get(pair["user_id"], {})
+    past = _past(pair, events)
+    of_item = [e for e in past if e["item_id"] == pair["item_id"]]
+    categories = [
+        valid(items, "item_id", e["event_time"], inclusive=True).get(e["item_id"], {}).get("category") for e in past
+    ]
+    category = state.get("category")
+    out: Row = {
+        "hour": now.hour,
+        "day_of_week": now.isoweekday(),
+        "device": pair["device"],
+        "country": pair["country"] or profile.get("country"),
+        "position": pair["position"],
+        **_prices(pair, full_list, items),
+        **_windows("user", pair["user_id"], now.date(), events),
+        **_windows("item", pair["item_id"], now.date(), events),
+        "user_segment": profile.get("segment"),
+        "user_age": now.year - profile["birth_year"] if profile.get("birth_year") else None,
+        "item_category": category,
+        "item_brand": state.get("brand"),
+        "item_age_days": (now - state["added_at"]).total_seconds() / 86400 if state.get("added_at") else None,
+        "user_item_events": len(of_item),
+        "user_item_seconds": (now - of_item[0]["event_time"]).total_seconds() if of_item else None,
+        "user_category_share": categories.count(category) / len(past) if past and category else None,
+        "history": list(dict.fromkeys(e["item_id"] for e in past))[:length],
+        **_session(pair, full_list, past),
+    }
+    for name in ("als", "neighbors", "popular"):
+        out[f"{name}_rank"] = (pair["ranks"] or {}).get(name)
+        out[f"{name}_score"] = (pair["scores"] or {}).get(name)
+    del out["popular_score"]
+    out["candidate_rank"] = pair["candidate_rank"]
+    return out
+
+
+def _past(pair: Row, events: Sequence[Row]) -> list[Row]:
+    def is_past(event: Row) -> bool:
+        if event["user_id"] != pair["user_id"] or event["event_time"] < pair["example_time"] - timedelta(days=DAYS):
+            return False
+        stepped = event["session_step"] is not None and pair["session_step"] is not None
+        if pair["session_id"] is not None and event["session_id"] == pair["session_id"] and stepped:
+            earlier: bool = event["session_step"] < pair["session_step"]
+            return earlier and event["event_time"] <= pair["example_time"]
+        return bool(event["event_time"] < pair["example_time"])
+
+    def order(event: Row) -> tuple[Any, ...]:
+        return event["event_time"], event["session_step"] or 0, event["event_id"]
+
+    return sorted(filter(is_past, people(events)), key=order, reverse=True)[:KEPT]
+
+
+def _windows(entity: str, name: str, day: date, events: Sequence[Row]) -> Row:
+    def within(days: int) -> list[Row]:
+        first = day - timedelta(days=days)
+        return [e for e in people(events) if e[f"{entity}_id"] == name and first <= e["event_date"] < day]
+
+    out: Row = {f"{entity}_events_{days}d": len(within(days)) for days in (7, 30, 365)}
+    out[f"{entity}_purchases_365d"] = sum(e["event_type"] == "purchase" for e in within(365))
+    if entity == "item":
+        values = [e["value"] for e in within(365) if e["value"] is not None and e["event_type"] != "return"]
+        out["item_value_mean_365d"] = sum(values) / len(values) if values else None
+    return out
+
+
+def _prices(pair: Row, full_list: Sequence[Row], items: Sequence[Row]) -> Row:
+    def price(row: Row) -> float | None:
+        if row["price"] is not None:
+            return float(row["price"])
+        found: float | None = valid(items, "item_id", row["example_time"]).get(row["item_id"], {}).get("price")
+        return found
+
+    prices = [p for p in map(price, full_list) if p is not None]
+    mine = price(pair)
+    mean = sum(prices) / len(prices) if prices else 0
+    return {
+        "price": mine,
+        "price_rank_in_list": sum(p < mine for p in prices) / len(prices) if mine is not None else None,
+        "price_to_list_mean": mine / mean if mine is not None and mean > 0 else None,
+    }
+
+
+def _session(pair: Row, full_list: Sequence[Row], past: Sequence[Row]) -> Row:
+    names = ("session_events", "session_item_events", "is_last_item", "last_item_distance")
+    if pair["session_id"] is None:
+        return dict.fromkeys(names)
+    mine = [e for e in past if e["session_id"] == pair["session_id"]]
+    last = max(mine, key=lambda e: (e["session_step"] or 0, e["event_time"], e["event_id"]), default={"item_id": None})
+    places = {row["item_id"]: row["position"] for row in full_list}
+    place, position = places.get(last["item_id"]), pair["position"]
+    return {
+        "session_events": len(mine),
+        "session_item_events": sum(e["item_id"] == pair["item_id"] for e in mine),
+        "is_last_item": float(last["item_id"] == pair["item_id"]),
+        "last_item_distance": position - place if place is not None and position is not None else None,
+    }
