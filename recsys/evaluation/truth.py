@@ -22,16 +22,6 @@ MAX_SEGMENTS = 10
 """Segments with a slice of their own: those with the most users with truth."""
 
 
-def seen_pairs(past: DataFrame, *, as_of: datetime, seen_types: Sequence[str]) -> DataFrame:
-    """Distinct user_id, item_id that events of `seen_types` (`*`: of any type) before `as_of` make seen."""
-    of_type = F.lit(True) if "*" in seen_types else F.col("event_type").isin(*seen_types)
-    return (
-        past.where((F.col("event_time") < F.lit(as_of)) & of_type & ~F.col("is_bot"))
-        .select("user_id", "item_id")
-        .distinct()
-    )
-
-
 def truth(
     events: DataFrame,
     *,
@@ -46,7 +36,7 @@ def truth(
     Parameters
     ----------
     events : DataFrame
-        Events, of any time.
+        Events, of any time. A user with a flagged event before the end of the horizon is a robot, and has no truth.
     min_value : float, optional
         Ratings below it, or without a value, are not relevant.
     include_anonymous : bool
@@ -54,14 +44,14 @@ def truth(
     """
     time = F.col("event_time")
     until = as_of + timedelta(days=horizon_days)
-    kept = events.where(
-        (time >= F.lit(as_of)) & (time < F.lit(until)) & ~F.col("is_bot") & F.col("event_type").isin(*relevant_types)
-    )
+    robots = events.where((time < F.lit(until)) & F.col("is_bot")).select("user_id").distinct()
+    within = (time >= F.lit(as_of)) & (time < F.lit(until))
+    kept = events.where(within & F.col("event_type").isin(*relevant_types))
     if min_value is not None:
         kept = kept.where((F.col("event_type") != "rating") | (F.col("value") >= min_value))
     if not include_anonymous:
         kept = kept.where(~F.col("user_id").startswith(ANONYMOUS_PREFIX))
-    return kept.select("user_id", "item_id").distinct()
+    return kept.select("user_id", "item_id").distinct().join(robots, on="user_id", how="left_anti")
 
 
 def population(relevant: DataFrame, *, past: DataFrame, users: DataFrame, as_of: datetime) -> DataFrame:

@@ -74,7 +74,7 @@ def scored_candidates(
         `CARRIED`, prediction, logit.
     """
     pairs = candidate_pairs(candidates, as_of=as_of, keep=("sources", "because_item_id"))
-    featured = example_features(pairs, history_length=history_length, instant=as_of, **frames)  # type: ignore[arg-type]
+    featured = example_features(pairs, history_length=history_length, instant=as_of, **frames)
     if bundle is None:
         nothing = F.lit(None).cast("double").alias("prediction")
         return featured.select(*CARRIED, nothing, F.lit(0.0).alias("logit"))

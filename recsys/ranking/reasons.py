@@ -85,7 +85,7 @@ def with_reasons(
 
 
 def because_evidence(lists: DataFrame, *, events: DataFrame, as_of: datetime) -> DataFrame:
-    """Say how strongly users touched the items that led to their neighbours: user_id, because_item_id, strongest (unique).
+    """Say how strongly users touched what led to neighbours: user_id, because_item_id, strongest (unique by pair).
 
     `strongest` is a position in `VERBS`; pairs without such an event before `as_of` have no row.
     """

@@ -53,6 +53,16 @@ def published(ranked: DataFrame, *, k: int) -> DataFrame:
     return ranked.where(F.col("rank") <= k)
 
 
+def seen_pairs(past: DataFrame, *, as_of: datetime, seen_types: Sequence[str]) -> DataFrame:
+    """Distinct user_id, item_id that events of `seen_types` (`*`: of any type) before `as_of` make seen."""
+    of_type = F.lit(True) if "*" in seen_types else F.col("event_type").isin(*seen_types)
+    return (
+        past.where((F.col("event_time") < F.lit(as_of)) & of_type & ~F.col("is_bot"))
+        .select("user_id", "item_id")
+        .distinct()
+    )
+
+
 def gates(
     lists: DataFrame,
     *,

@@ -9,6 +9,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from recsys.evaluation import evaluate, truth
+from recsys.transforms.publishing import seen_pairs
 from tests.evaluation import oracle
 
 pytestmark = pytest.mark.spark
@@ -40,6 +41,7 @@ def test_truth_is_what_people_did_within_the_horizon(spark: SparkSession) -> Non
             ("u", "rated", "rating", 1),
             ("anon:s", "x", "click", 1),
             ("bot", "x", "click", 1),
+            ("bot", "x", "click", -9),
         ],
         bots=("bot",),
     )
@@ -51,8 +53,8 @@ def test_truth_is_what_people_did_within_the_horizon(spark: SparkSession) -> Non
 
 def test_seen_pairs(spark: SparkSession) -> None:
     log = events(spark, [("u", "a", "view", -1), ("u", "b", "purchase", -1), ("u", "c", "purchase", 1)])
-    assert rows_of(truth.seen_pairs(log, as_of=AS_OF, seen_types=("purchase",))) == {("u", "b")}
-    assert rows_of(truth.seen_pairs(log, as_of=AS_OF, seen_types=("*",))) == {("u", "a"), ("u", "b")}
+    assert rows_of(seen_pairs(log, as_of=AS_OF, seen_types=("purchase",))) == {("u", "b")}
+    assert rows_of(seen_pairs(log, as_of=AS_OF, seen_types=("*",))) == {("u", "a"), ("u", "b")}
 
 
 def test_population_knows_its_slices(spark: SparkSession) -> None:

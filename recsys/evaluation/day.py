@@ -1,0 +1,135 @@
+"""Everything that the evaluation of one day reads, and the figures that come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from recsys.errors import DataError, NothingToDo
+from recsys.evaluation import truth
+from recsys.evaluation.baseline import popularity_lists
+from recsys.evaluation.rows import metric_rows, ranker_rows
+
+
+@dataclass(frozen=True)
+class Day:
+    """The frames of one run date.
+
+    Attributes
+    ----------
+    as_of : datetime
+        The lists' exclusive bound.
+    events : DataFrame
+        The log up to the end of the horizon: truth lies at or after `as_of`, all else before it.
+    items, users : DataFrame
+        Catalogue and profiles valid at `as_of`.
+    candidates, ranked, final, popular : DataFrame
+        The run's slices of `candidates`, `ranked`, `recommendations` and `popular_items`.
+    seen : DataFrame, optional
+        user_id, item_id that were not to be recommended; None where seen items may be.
+    model : mapping, optional
+        The ranker's row of `models`.
+    """
+
+    as_of: datetime
+    events: DataFrame
+    items: DataFrame
+    users: DataFrame
+    candidates: DataFrame
+    ranked: DataFrame
+    final: DataFrame
+    popular: DataFrame
+    seen: DataFrame | None
+    model: Mapping[str, Any] | None
+
+    @property
+    def past(self) -> DataFrame:
+        """Events before `as_of`."""
+        return self.events.where(F.col("event_time") < F.lit(self.as_of))
+
+    def relevant(
+        self,
+        *,
+        horizon_days: int,
+        relevant_types: Sequence[str],
+        min_value: float | None,
+        only_new_items: bool,
+        include_anonymous: bool,
+    ) -> DataFrame:
+        """The truth: user_id, item_id; without what was seen, where that was not to be recommended."""
+        found = truth.truth(
+            self.events,
+            as_of=self.as_of,
+            horizon_days=horizon_days,
+            relevant_types=relevant_types,
+            min_value=min_value,
+            include_anonymous=include_anonymous,
+        )
+        if self.seen is None or not only_new_items:
+            return found
+        return found.join(self.seen, on=["user_id", "item_id"], how="left_anti")
+
+    def population(self, relevant: DataFrame) -> DataFrame:
+        """The users with truth and their slices."""
+        return truth.population(relevant, past=self.past, users=self.users, as_of=self.as_of)
+
+    def metrics(
+        self,
+        *,
+        relevant: DataFrame,
+        population: DataFrame,
+        exclude_unavailable: bool,
+        ks: Sequence[int],
+        resamples: int,
+        seed: int,
+    ) -> DataFrame:
+        """Rows of `metrics`.
+
+        Raises
+        ------
+        NothingToDo
+            If no user has truth.
+        DataError
+            If there are no lists to judge.
+        """
+        if population.isEmpty():
+            raise NothingToDo(
+                f"no user has a relevant event in the horizon after {self.as_of:%Y-%m-%d %H:%M}: "
+                "evaluate an earlier as_of, raise evaluation.horizon_days, or wait for later events"
+            )
+        first = self.final.select("model_version").first()
+        if first is None:
+            raise DataError(f"no recommendations for {self.as_of:%Y-%m-%d}; run the job publish for this as_of first")
+        unavailable = self.items.where("NOT available").select("item_id") if exclude_unavailable else None
+        baseline = popularity_lists(
+            popular=self.popular,
+            users=population.where("known").select("user_id"),
+            profiles=self.users,
+            seen=self.seen,
+            unavailable=unavailable,
+            depth=max(ks),
+        )
+        lists = truth.judged_lists(
+            candidates=self.candidates,
+            ranked=self.ranked,
+            recommendations=self.final,
+            baseline=baseline,
+            depth=max(ks),
+        )
+        found = metric_rows(
+            lists,
+            as_of=self.as_of,
+            model_version=first["model_version"],
+            relevant=relevant,
+            population=population,
+            facts=truth.item_facts(self.past, self.items, as_of=self.as_of),
+            ks=ks,
+            resamples=resamples,
+            seed=seed,
+        )
+        return found.unionByName(ranker_rows(found, model=self.model, as_of=self.as_of))

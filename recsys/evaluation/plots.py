@@ -1,0 +1,114 @@
+"""Plots of the report, as PNG in base64: the file stands alone."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+Figures = Sequence[dict[str, Any]]
+"""Rows of `metrics`."""
+
+GREY, BLUE, ORANGE = "#9aa5b1", "#1f6feb", "#d9822b"
+
+
+def stage_bars(rows: Figures, *, stages: Sequence[str], metric: str, k: int) -> str:
+    """Bars of a metric per stage with 95 % intervals, popularity marked by a line."""
+    found = {row["stage"]: row for row in rows if _is(row, metric, k, "all") and row["stage"] in stages}
+    shown = [stage for stage in stages if stage in found]
+    figure, axes = _axes(6.4, 0.42 * len(shown) + 1.0)
+    for place, stage in enumerate(shown):
+        row = found[stage]
+        colour = {"final": BLUE, "popular": ORANGE}.get(stage, GREY)
+        axes.barh(place, row["value"], color=colour, height=0.62)
+        _whisker(axes, row, place)
+        end = row["ci_high"] if row["ci_high"] is not None else row["value"]
+        axes.annotate(f"{row['value']:.4f}", (end, place), (6, 0), textcoords="offset points", va="center", fontsize=9)
+    if "popular" in found:
+        axes.axvline(found["popular"]["value"], color=ORANGE, linewidth=1, linestyle="--", zorder=0)
+    axes.set_yticks(range(len(shown)), shown)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.18 * max([row["ci_high"] or row["value"] or 0.0 for row in found.values()] or [1.0]) or 1.0)
+    axes.set_xlabel(f"{metric}@{k}, with 95 % intervals")
+    return _png(figure)
+
+
+def slice_bars(rows: Figures, *, metric: str, k: int, pair: tuple[str, str] = ("popular", "final")) -> str | None:
+    """Two stages side by side in every slice; None where there is one slice only."""
+    found = {(row["stage"], row["slice"]): row for row in rows if row["metric"] == metric and row["k"] == k}
+    slices = sorted({name for stage, name in found if stage == pair[1]}, key=_slice_order)
+    if len(slices) < 2:
+        return None
+    figure, axes = _axes(6.4, 0.55 * len(slices) + 1.1)
+    top = 0.0
+    for number, (stage, colour) in enumerate(zip(pair, (ORANGE, BLUE), strict=True)):
+        for place, name in enumerate(slices):
+            row = found[stage, name]
+            axes.barh(
+                place + 0.36 * number - 0.18,
+                row["value"],
+                height=0.34,
+                color=colour,
+                label=stage if not place else None,
+            )
+            _whisker(axes, row, place + 0.36 * number - 0.18)
+            top = max(top, row["ci_high"] or row["value"] or 0.0)
+    axes.set_yticks(range(len(slices)), [f"{name}  (n={found[pair[1], name]['n']:,})" for name in slices])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.05 * top or 1.0)
+    axes.set_xlabel(f"{metric}@{k}")
+    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    return _png(figure)
+
+
+def training_lines(curves: dict[str, list[tuple[int, float]]]) -> str | None:
+    """Loss and AUC by epoch; None without curves."""
+    losses = {name: points for name, points in curves.items() if "loss" in name}
+    others = {name: points for name, points in curves.items() if "auc" in name}
+    panels = [panel for panel in (losses, others) if panel]
+    if not panels:
+        return None
+    figure = Figure(figsize=(6.4, 2.6), dpi=110, layout="constrained")
+    for number, panel in enumerate(panels, start=1):
+        axes = figure.add_subplot(1, len(panels), number)
+        for colour, (name, points) in zip((BLUE, ORANGE, GREY, "black"), sorted(panel.items()), strict=False):
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, color=colour, label=name)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize=8)
+    return _png(figure)
+
+
+def _axes(width: float, height: float) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _whisker(axes: Any, row: dict[str, Any], place: float) -> None:
+    if row["ci_low"] is not None:
+        below, above = max(row["value"] - row["ci_low"], 0.0), max(row["ci_high"] - row["value"], 0.0)
+        axes.errorbar(row["value"], place, xerr=[[below], [above]], color="#333333", capsize=3, linewidth=1)
+
+
+def _is(row: dict[str, Any], metric: str, k: int, name: str) -> bool:
+    return bool(row["metric"] == metric and row["k"] == k and row["slice"] == name and row["value"] is not None)
+
+
+def _slice_order(name: str) -> tuple[int, str]:
+    order = ("all", "known", "history:new", "history:1-10", "history:11+")
+    return (order.index(name), name) if name in order else (len(order), name)
+
+
+def _png(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(buffer, format="png")
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
