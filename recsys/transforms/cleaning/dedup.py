@@ -1,0 +1,87 @@
+"""Exact and key duplicates: one row stays, the others are named.
+
+Whole rows are wide and repeats are rare, so the rows themselves are not shuffled: a narrow pass counts the hashes of
+the keys, and only the rows whose hash occurs twice are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+from pyspark.sql import window as W
+
+from recsys.transforms.cleaning.mapping import FILE, PASSED_OVER, REASONS_TEXT
+
+KEY_HASH = "__key_hash"
+_ID_DIGITS = 32
+
+
+@dataclass(frozen=True)
+class Parted:
+    """Rows that stay, and rows that only repeat one of them (`REASONS_TEXT` says how)."""
+
+    kept: DataFrame
+    repeats: DataFrame
+
+
+def content_hash(frame: DataFrame, columns: Sequence[str]) -> Column:
+    """128 bits of SHA-256 over the values of columns, as hexadecimal digits; null and empty differ."""
+    kinds = {field.name: field.dataType for field in frame.schema.fields}
+    texts = [F.coalesce(_as_text(name, kinds[name]), F.lit("\x02")) for name in columns]
+    return F.substring(F.sha2(F.concat_ws("\x01", *texts), 256), 1, _ID_DIGITS)
+
+
+def _as_text(name: str, kind: T.DataType) -> Column:
+    if isinstance(kind, T.TimestampType):
+        return F.unix_micros(name).cast("string")
+    if isinstance(kind, (T.ArrayType, T.MapType)):
+        return F.to_json(name)
+    return F.col(name).cast("string")
+
+
+def key_hash(columns: Sequence[str]) -> Column:
+    """A 64-bit hash of a clean row's key; null for rows that are not compared."""
+    clean = ~F.col(PASSED_OVER) & (F.col(REASONS_TEXT) == "")
+    return F.when(clean, F.xxhash64(*columns))
+
+
+def repeated_keys(frame: DataFrame) -> DataFrame:
+    """Hashes that occur more than once: `KEY_HASH`, unique."""
+    counted = frame.where(F.col(KEY_HASH).isNotNull()).groupBy(KEY_HASH).agg(F.count(F.lit(1)).alias("__copies"))
+    return counted.where("__copies > 1").select(KEY_HASH)
+
+
+def part_repeats(
+    frame: DataFrame, repeated: DataFrame, *, key: Sequence[str], content: Sequence[str], order: Sequence[Column]
+) -> Parted:
+    """Split clean rows into those that stay and those that repeat them.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Rows with `KEY_HASH`; those where it is null are left out.
+    repeated : DataFrame
+        `KEY_HASH` of `repeated_keys`, possibly marked for a broadcast.
+    key, content : sequence of str
+        Columns that identify a row, and all business columns.
+    order : sequence of Column
+        The first of a key by this order stays; ties go to the smallest content hash, then the file.
+    """
+    clean = frame.where(F.col(KEY_HASH).isNotNull())
+    single = clean.join(repeated, on=KEY_HASH, how="left_anti")
+    several = clean.join(repeated, on=KEY_HASH, how="left_semi")
+    hashed = several.select("*", content_hash(several, content).alias("__content"))
+    best_first = W.Window.partitionBy(*key).orderBy(*order, F.asc("__content"), F.asc(FILE))
+    ranked = hashed.select(
+        "*",
+        F.row_number().over(best_first).alias("__row"),
+        F.first("__content").over(best_first.rowsBetween(W.Window.unboundedPreceding, 0)).alias("__kept_content"),
+    )
+    how = F.when(F.col("__content") == F.col("__kept_content"), "duplicate_row").otherwise("duplicate_key")
+    repeats = ranked.where("__row > 1").withColumn(REASONS_TEXT, how)
+    columns = frame.columns
+    return Parted(single.select(*columns).unionByName(ranked.where("__row = 1").select(*columns)), repeats.select(*columns))

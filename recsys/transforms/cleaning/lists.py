@@ -1,0 +1,42 @@
+"""From a row that holds a list to one row per element."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from recsys.config.dataset import LISTABLE
+
+
+def explode_lists(rows: DataFrame, *, table: str) -> DataFrame:
+    """Turn parallel arrays into rows; the order gives `position` to impressions and tells apart an order's events.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Clean rows whose listable columns are arrays of one length (or null as a whole).
+    """
+    listed = [name for name in LISTABLE[table] if _is_list(rows, name)]
+    others = [name for name in rows.columns if name not in listed]
+    zipped = F.arrays_zip(*(F.col(name).alias(name) for name in listed))
+    one = rows.select(*others, F.posexplode(zipped).alias("__at", "__element"))
+    position = F.col("__at") + F.lit(1)
+
+    def value(name: str) -> Column:
+        if name in listed:
+            return F.col("__element").getField(name)
+        if table == "impressions" and name == "position":
+            return position
+        if table == "events" and name == "event_id":
+            return F.concat_ws("-", F.col("event_id"), position)
+        return F.col(name)
+
+    return one.select(*(value(name).alias(name) for name in rows.columns))
+
+
+def _is_list(rows: DataFrame, name: str) -> bool:
+    return rows.schema[name].dataType.typeName() == "array"
+
+
