@@ -6,7 +6,7 @@ stale, and the slice `as_of` of `user_features` and `item_features`, keyed by th
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from pyspark.sql import SparkSession
 
@@ -21,7 +21,7 @@ def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
     """Bring the partials up to date, add the days up, join the states that were valid."""
     warehouse = Warehouse(spark, cfg.warehouse)
     today = daily.day_of(as_of)
-    first = today - timedelta(days=features.LONGEST + cfg.examples.window_days + 1)
+    first = daily.kept_days(as_of, cfg.examples.window_days)
     events = warehouse.read(tables.EVENTS, before=as_of, since=daily.midnight(first))
     for entity, table in daily.TABLES.items():
         days = daily.stale_days(events, warehouse.read(table, required=False), since=first, until=today)

@@ -6,14 +6,15 @@ computed again, so that the work of an `as_of` follows what is new and not the a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Final, Literal
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from recsys.tables import ITEM_DAILY, USER_DAILY, Table
+from recsys.errors import DataError
+from recsys.tables import FEATURE_WINDOWS, ITEM_DAILY, USER_DAILY, Table
 
 Entity = Literal["user", "item"]
 
@@ -34,6 +35,11 @@ def day_of(instant: datetime) -> date:
 def midnight(day: date) -> datetime:
     """Return the instant that a UTC date begins at."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def kept_days(as_of: datetime, window_days: int) -> date:
+    """Return the first day whose partials are kept: the longest window before the earliest example."""
+    return day_of(as_of) - timedelta(days=max(FEATURE_WINDOWS) + window_days + 1)
 
 
 def exact(amount: Column) -> Column:
@@ -103,3 +109,20 @@ def stale_days(events: DataFrame, daily: DataFrame, *, since: date, until: date)
     kept = daily.where(inside).groupBy("event_date").agg(F.sum("n_all").alias("kept_all"), F.sum("n").alias("kept"))
     same = F.col("logged_all").eqNullSafe(F.col("kept_all")) & F.col("logged").eqNullSafe(F.col("kept"))
     return logged.join(kept, on="event_date", how="full").where(~same).select("event_date")
+
+
+def require_complete(events: DataFrame, partials: Mapping[Entity, DataFrame], *, since: date, until: date) -> None:
+    """Check that no day of the partials is stale (at most one row per entity reaches the driver).
+
+    Raises
+    ------
+    DataError
+        Naming the day and the job that computes it.
+    """
+    for entity, partial in partials.items():
+        stale = stale_days(events, partial, since=since, until=until).agg(F.min("event_date").alias("day")).head()
+        if stale is not None and stale["day"] is not None:
+            raise DataError(
+                f"{TABLES[entity].name} does not hold what the events of {stale['day']} amount to; "
+                f"run the job features for an as_of of {until} or later first"
+            )

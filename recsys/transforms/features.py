@@ -1,5 +1,6 @@
-"""Features of each user and item as of an instant: whole days from the daily partials, and the part of the
-instant's own day from the events themselves, strictly earlier ones only.
+"""Features of each user and item as of an instant.
+
+Whole days come from the daily partials, the part of the instant's own day from the events, strictly earlier ones only.
 """
 
 from __future__ import annotations

@@ -1,0 +1,208 @@
+"""Labels, sampling and splits on literal rows; then both jobs over a small warehouse."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from jobs import ctr_examples, features
+from recsys import tables
+from recsys.config import Config, stamp
+from recsys.errors import DataError, NothingToDo
+from recsys.io import Warehouse
+from recsys.ranking.data import snapshot_shards
+from recsys.transforms import examples
+from tests.features import logs
+from tests.features.logs import AS_OF, Row
+
+pytestmark = pytest.mark.spark
+TYPES = ("click", "purchase")
+
+
+def ago(**time: float) -> datetime:
+    return AS_OF - timedelta(**time)
+
+
+def shown(list_id: str, at: datetime, labels: dict[str, float | None], **values: Any) -> list[Row]:
+    return [
+        logs.impression(list_id=list_id, item_id=item, user_id="u0", shown_at=at, position=n, label=label, **values)
+        for n, (item, label) in enumerate(labels.items(), start=1)
+    ]
+
+
+def clicked(number: int, list_id: str | None, item: str, at: datetime, **values: Any) -> Row:
+    return logs.event(
+        event_id=f"c{number}",
+        user_id="u0",
+        item_id=item,
+        list_id=list_id,
+        event_time=at,
+        **{"event_type": "click", **values},
+    )
+
+
+def labels(frame: DataFrame) -> dict[tuple[str, str], float]:
+    return {(row["list_id"], row["item_id"]): row["label"] for row in frame.collect()}
+
+
+def test_labels_of_shown_lists(spark: SparkSession) -> None:
+    rows = [
+        *shown("given", ago(hours=2), {"a": 1.0, "b": 0.0}),
+        *shown("open", ago(hours=2), {"a": None, "b": None, "c": None}),
+        *shown("robot", ago(hours=2), {"a": 1.0}, is_bot=True),
+        *shown("old", ago(days=31), {"a": 1.0}),
+        *shown("future", AS_OF, {"a": 1.0}),
+    ]
+    log = [
+        clicked(1, "given", "b", ago(hours=1)),  # the source has decided
+        clicked(2, "open", "a", ago(hours=1)),
+        clicked(3, "open", "a", ago(minutes=1)),
+        clicked(4, "open", "b", AS_OF),  # at as_of is too late
+        clicked(5, "open", "c", ago(hours=1), event_type="view"),
+        clicked(6, None, "c", ago(hours=1)),
+    ]
+    found = examples.from_lists(
+        logs.frame(spark, tables.IMPRESSIONS, rows),
+        logs.frame(spark, tables.EVENTS, log),
+        as_of=AS_OF,
+        window_days=30,
+        label_types=TYPES,
+    )
+    want = {("given", "a"): 1, ("given", "b"): 0, ("open", "a"): 1, ("open", "b"): 0, ("open", "c"): 0}
+    assert labels(found.pairs) == want
+    assert examples.label_counts(found.pairs) == examples.LabelCounts(2, 3)
+    assert found.lists.columns == [name for name in found.pairs.columns if name != "label"]
+
+
+CANDIDATE = {"score": 1.0, "sources": ["als"], "ranks": {"als": 1}, "scores": {"als": 0.5}}
+
+
+def candidates(spark: SparkSession, at: datetime, users: int = 3, items: int = 3) -> DataFrame:
+    rows = [
+        {"run_date": at.date(), "as_of": at, "user_id": f"u{u}", "item_id": f"i{i}", "rank": i + 1, **CANDIDATE}
+        for u in range(users)
+        for i in range(items)
+    ]
+    return logs.frame(spark, tables.CANDIDATES, rows)
+
+
+def test_labels_of_candidates_are_what_followed(spark: SparkSession) -> None:
+    start = ago(days=7)
+    log = [
+        clicked(1, None, "i0", start),
+        clicked(2, None, "i1", start - timedelta(seconds=1)),
+        clicked(3, None, "i2", AS_OF),
+        clicked(4, None, "i9", ago(days=1)),  # taken up without having been proposed
+        {**clicked(5, None, "i0", ago(days=1), event_type="view"), "user_id": "u1"},
+        {**clicked(6, None, "i0", ago(days=1), is_bot=True), "user_id": "u2"},
+    ]
+    events = logs.frame(spark, tables.EVENTS, log)
+    found = examples.from_candidates(candidates(spark, start), events, instant=start, as_of=AS_OF, label_types=TYPES)
+    rows = {(r["user_id"], r["item_id"]): r["label"] for r in found.pairs.collect()}
+    assert rows == {(u, i): float((u, i) == ("u0", "i0")) for u in ("u0", "u1") for i in ("i0", "i1", "i2")}
+    assert found.instant == start
+
+
+def test_candidates_of_another_instant_are_refused(spark: SparkSession) -> None:
+    examples.require_made_at(candidates(spark, AS_OF), AS_OF)
+    with pytest.raises(DataError, match="another instant's.*--as-of 2021-03-10T12:30:00Z"):
+        examples.require_made_at(candidates(spark, ago(hours=1)), AS_OF)
+    with pytest.raises(DataError, match="there are no candidates"):
+        examples.require_made_at(candidates(spark, AS_OF, users=0), AS_OF)
+
+
+def test_negatives_are_sampled_by_key_and_positives_kept(spark: SparkSession) -> None:
+    data = [(f"l{n % 50}", f"i{n}", f"u{n % 7}", float(n % 20 == 0)) for n in range(2000)]
+    frame = spark.createDataFrame(data, "list_id string, item_id string, user_id string, label double")
+    rate = examples.label_counts(frame).sample_rate(5)
+    assert rate == pytest.approx(500 / 1900)
+    first = {tuple(r) for r in examples.sampled(frame, rate=rate).collect()}
+    again = {tuple(r) for r in examples.sampled(frame.repartition(5), rate=rate).collect()}
+    assert first == again
+    assert sum(r[3] for r in first) == 100 and all(r[4] == (1 if r[3] else rate) for r in first)
+    assert 400 < sum(r[3] == 0 for r in first) < 600
+    assert examples.LabelCounts(3, 10).sample_rate(10) == 1.0
+    splits = examples.split_by_user(frame, valid_share=0.3, test_share=0.3).select("user_id", "split").distinct()
+    assert splits.count() == 7
+
+
+def test_a_session_lies_in_one_split_and_time_orders_them(spark: SparkSession) -> None:
+    data = [
+        (f"l{n}", f"s{n // 2}" if n % 10 else None, AS_OF + timedelta(minutes=n), "i") for n in range(200) for _ in "ab"
+    ]
+    frame = spark.createDataFrame(data, "list_id string, session_id string, example_time timestamp, item_id string")
+    rows = examples.split_by_time(frame, valid_share=0.2, test_share=0.1).collect()
+    assert len(rows) == 400
+    whole: dict[str, set[str]] = {}
+    for row in rows:
+        whole.setdefault(row["session_id"] or row["list_id"], set()).add(row["split"])
+    assert all(len(splits) == 1 for splits in whole.values())
+    shares = {s: sum(r["split"] == s for r in rows) / 400 for s in ("train", "valid", "test")}
+    assert shares == pytest.approx({"train": 0.7, "valid": 0.2, "test": 0.1}, abs=0.02)
+    assert (
+        len({r["split"] for r in examples.split_by_time(frame.limit(2), valid_share=0.2, test_share=0.1).collect()})
+        == 1
+    )
+
+
+def config(warehouse: Warehouse, **values: Any) -> Config:
+    return Config.model_validate({"warehouse": {"path": warehouse.root}, "examples": {"shards": 2, **values}})
+
+
+def table(warehouse: Warehouse) -> list[tuple[Any, ...]]:
+    rows = warehouse.read(tables.CTR_EXAMPLES, where={"as_of": AS_OF}).collect()
+    return sorted((tuple(row) for row in rows), key=str)
+
+
+def test_both_jobs_twice_and_with_a_future(spark: SparkSession, warehouse: Warehouse) -> None:
+    cfg = config(warehouse, origin="auto")
+    log = logs.sessions(logs.events(1, 150), 1)
+    past = [e for e in log if e["event_time"] < AS_OF]
+    lists = [
+        row
+        for n, e in enumerate([e for e in past if e["event_time"] > ago(days=20)][:30])
+        for row in shown(f"l{n}", e["event_time"], {f"i{(n + k) % 7}": float(k == 1) for k in range(3)})
+    ]
+    warehouse.replace(tables.EVENTS, logs.frame(spark, tables.EVENTS, past), where={})
+    warehouse.replace(tables.IMPRESSIONS, logs.frame(spark, tables.IMPRESSIONS, lists), where={})
+    with pytest.raises(DataError, match="features"):
+        ctr_examples.run(spark, cfg, AS_OF)
+    features.run(spark, cfg, AS_OF)
+    ctr_examples.run(spark, cfg, AS_OF)
+    first = table(warehouse)
+    assert len(first) == len(lists) and {row[2] for row in first} == {"train", "valid", "test"}
+    shards = snapshot_shards(warehouse.path("snapshots", "ctr_examples", stamp(AS_OF)))
+    assert sum(shard.rows for found in shards.values() for shard in found) == len(first)
+    # The future arrives, with lists and labels of its own; nothing changes.
+    future = [clicked(1, "l0", "i0", AS_OF), *(e for e in log if e["event_time"] >= AS_OF)]
+    warehouse.merge(tables.EVENTS, logs.frame(spark, tables.EVENTS, future), update=False)
+    more = logs.frame(spark, tables.IMPRESSIONS, shown("later", AS_OF, {"i0": 1.0}))
+    warehouse.merge(tables.IMPRESSIONS, more, update=False)
+    before = warehouse.version(tables.USER_DAILY)
+    features.run(spark, cfg, AS_OF)
+    assert warehouse.version(tables.USER_DAILY) == before  # no day was stale
+    ctr_examples.run(spark, cfg, AS_OF)
+    assert table(warehouse) == first
+
+
+def test_the_past_s_candidates_where_nothing_was_shown(spark: SparkSession, warehouse: Warehouse) -> None:
+    cfg = config(warehouse)
+    log = logs.frame(spark, tables.EVENTS, [e for e in logs.events(2, 150) if e["event_time"] < AS_OF])
+    warehouse.replace(tables.EVENTS, log, where={})
+    features.run(spark, cfg, AS_OF)
+    with pytest.raises(DataError, match="--to candidates --as-of 2021-03-03T12:30:00Z"):
+        ctr_examples.run(spark, cfg, AS_OF)
+    start = ago(days=7)
+    warehouse.replace(tables.CANDIDATES, candidates(spark, start, 5, 7), where={"run_date": start.date()})
+    ctr_examples.run(spark, cfg, AS_OF)
+    rows = warehouse.read(tables.CTR_EXAMPLES, where={"as_of": AS_OF}).collect()
+    assert {r["label"] for r in rows} == {0.0, 1.0} and {r["als_rank"] for r in rows} == {1.0}
+    users = {(r["user_id"], r["split"]) for r in rows}
+    assert len(users) == len({user for user, _ in users})
+    with pytest.raises(NothingToDo, match="none was taken up"):
+        ctr_examples.run(spark, config(warehouse, label_types=["play"]), AS_OF)
+    with pytest.raises(NothingToDo, match="none was followed by"):
+        ctr_examples.run(spark, config(warehouse, origin="impressions"), AS_OF)
