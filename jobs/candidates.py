@@ -14,8 +14,9 @@ from recsys import tables
 from recsys.config import Config, version_of
 from recsys.io import Warehouse
 from recsys.progress import note
-from recsys.retrieval.candidates import Asked, Sources, candidates
+from recsys.retrieval.candidates import Sources, candidates
 from recsys.retrieval.neighbors import KIND
+from recsys.retrieval.propose import Asked
 from recsys.retrieval.users import population
 from recsys.retrieval.versions import stamped
 from recsys.runner import Job

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
@@ -44,7 +45,7 @@ def tiles_for(n_bytes: float, limit_mb: float) -> int:
 def flat(column: pa.Array | pa.ChunkedArray) -> tuple[NDArray[np.int64], pa.Array]:
     """Split a list column into how many values each row holds (a null list holds none) and all the values in a row."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    lengths = pa.compute.fill_null(pa.compute.list_value_length(array), 0)
+    lengths = pc.fill_null(pc.list_value_length(array), 0)
     return lengths.to_numpy(zero_copy_only=False).astype(np.int64), array.flatten()
 
 

@@ -10,14 +10,12 @@ from pyspark.sql import functions as F
 from recsys.retrieval.als import AlsModel
 from recsys.retrieval.neighbors import NeighborsModel
 from recsys.retrieval.popular import PopularModel
+from recsys.retrieval.propose import COLUMNS, Asked
 from recsys.retrieval.topk import first_k
-from recsys.tables import CANDIDATES, RETRIEVERS
+from recsys.tables import RETRIEVERS
 
 if TYPE_CHECKING:
-    from recsys.retrieval.candidates import Asked, Sources
-
-COLUMNS = ["user_id", "item_id", "rank", "score", "sources", "ranks", "scores", "because_item_id"]
-SCHEMA = ", ".join(f"{name} {CANDIDATES.column(name).type}" for name in COLUMNS)
+    from recsys.retrieval.candidates import Sources
 
 
 def by_rows(

@@ -1,0 +1,58 @@
+"""Top-k on Spark: exact, ties by id, the same in tiles."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from recsys.retrieval.blobs import collect_arrow
+from recsys.retrieval.topk import top_k
+from tests.retrieval.shop import table
+
+pytestmark = pytest.mark.spark
+
+
+def factors(spark: SparkSession, names: list[str], values: np.ndarray, entity: str) -> DataFrame:
+    rows = [(i * 3 + 1, name, vector.tolist()) for i, (name, vector) in enumerate(zip(names, values, strict=True))]
+    return spark.createDataFrame(rows, f"idx int, {entity}_id string, factors array<float>")
+
+
+def test_exact_and_the_same_in_tiles(spark: SparkSession) -> None:
+    random = np.random.default_rng(5)
+    # Small integers: many exact ties.
+    of_users, of_items = (random.integers(-2, 3, size=(n, 3)).astype(np.float32) for n in (12, 50))
+    user_names, item_names = [f"u{i}" for i in range(12)], [f"i{i}" for i in random.permutation(50)]
+    users = factors(spark, user_names, of_users, "user")
+    items = factors(spark, item_names, of_items, "item").repartition(5)
+    exclude = {(f"u{u}", f"i{i}") for u, i in random.integers(0, (12, 50), size=(150, 2))}
+    exclude |= {("u3", name) for name in item_names} | {("u4", name) for name in item_names[2:]} | {("u0", "gone")}
+    excluded = spark.createDataFrame(sorted(exclude), "user_id string, item_id string")
+    expected = []
+    for u, name in enumerate(user_names):
+        scored = sorted(
+            (-float(of_items[i].astype(float) @ of_users[u].astype(float)), item)
+            for i, item in enumerate(item_names)
+            if (name, item) not in exclude
+        )
+        expected += [(name, item, rank, -score) for rank, (score, item) in enumerate(scored[:7], 1)]
+    whole = top_k(users, items, k=7, exclude=excluded)
+    assert table(whole) == sorted(expected, key=repr)
+    tiled = top_k(users, items, k=7, exclude=excluded, broadcast_limit_mb=0.001)
+    assert table(tiled.select(whole.columns)) == table(whole)
+
+
+def test_without_items_or_users(spark: SparkSession) -> None:
+    one = factors(spark, ["a"], np.ones((1, 2), np.float32), "user")
+    none = spark.createDataFrame([], "idx int, item_id string, factors array<float>")
+    assert top_k(one, none, k=3).count() == 0
+    items = factors(spark, ["b"], np.ones((1, 2), np.float32), "item")
+    assert top_k(one.where("false"), items, k=3).count() == 0
+    assert table(top_k(one, items, k=3)) == [("a", "b", 1, 2.0)]
+
+
+def test_collect_arrow_keeps_rows_and_types(spark: SparkSession) -> None:
+    frame = spark.createDataFrame([("a", [1.0, 2.0]), ("b", None)], "name string, values array<float>").repartition(3)
+    collected = collect_arrow(frame).sort_by("name")
+    assert collected.to_pylist() == [{"name": "a", "values": [1.0, 2.0]}, {"name": "b", "values": None}]
+    assert collect_arrow(frame.where("false")).num_rows == 0
