@@ -210,9 +210,7 @@ class InputSpec(Section):
     transform: Literal["vocabulary", "hash", "zscore", "log_zscore", "buckets"] = Field(
         description="What becomes of it"
     )
-    width: PositiveInt = Field(
-        8, description="Embedding width of a categorical or sequence input; ignored for numeric ones"
-    )
+    width: PositiveInt = Field(8, description="Embedding width; numeric inputs have one only with buckets")
     buckets: PositiveInt = Field(10_000, description="Hash buckets, or quantile buckets of a numeric input")
     min_count: PositiveInt = Field(5, description="Values rarer than this share one id")
     max_vocabulary: PositiveInt = Field(200_000, description="Most frequent values kept")
@@ -294,6 +292,7 @@ class CtrConfig(Section):
     hidden: tuple[PositiveInt, ...] = Field((128, 64), description="Widths of the deep part")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.1, description="Dropout of the deep part")
     embedding_l2: NonNegativeFloat = Field(1e-5, description="L2 on the embedding rows of a batch")
+    batch_norm: bool = Field(False, description="Batch normalisation in the deep part")
     optimizer: Literal["adagrad", "adam"] = Field(
         "adagrad", description="Optimiser of the embeddings (the dense part takes Adam)"
     )
@@ -304,12 +303,25 @@ class CtrConfig(Section):
     patience: PositiveInt = Field(
         2, description="Epochs without a better validation logloss before the rate falls, then stops"
     )
+    correction: Literal["auto", "weights", "shift"] = Field(
+        "auto",
+        description="For sampled negatives: weights of 1 / sample_rate in the loss, or a shift of the logit; "
+        "auto shifts where each class has one rate",
+    )
+    calibration: Literal["platt", "temperature", "none"] = Field(
+        "platt", description="Fitted on the validation split: slope and intercept, slope alone, or nothing"
+    )
     launcher: Literal["local", "horovod"] = Field(
         "local", description="In-process, or horovod.spark.run with one rank per executor slot"
     )
     ranks: PositiveInt | None = Field(None, description="Number of ranks for horovod; null: one per executor slot")
     start_timeout_seconds: PositiveInt = Field(600, description="How long Horovod waits for executors")
+    stall_timeout_seconds: PositiveInt = Field(300, description="Ranks that wait for each other for longer end the job")
     threads: PositiveInt | None = Field(None, description="TensorFlow threads per rank; null: cores over ranks")
+    cache_mb: PositiveInt = Field(
+        2048, description="Memory of a rank for encoded examples; more than fits is read anew in every epoch"
+    )
+    shuffle_row_groups: PositiveInt = Field(8, description="Row groups shuffled together where the cache is too small")
     tensorboard: bool = Field(True, description="Write TensorBoard logs beside the model")
     min_examples: PositiveInt = Field(100, description="Fewer training examples stop the job with a clear message")
     seed: int = Field(7, description="Seed of weights and shuffling")

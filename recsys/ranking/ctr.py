@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from recsys.ranking.base import Baseline, Shard, TrainTask
+from recsys.progress import note
+from recsys.ranking.base import Baseline, Shard, TrainSettings, TrainTask
 from recsys.ranking.bundle import ModelBundle
 from recsys.ranking.calibration import Calibration
-from recsys.ranking.data import filesystem
+from recsys.ranking.data import filesystem, snapshot_shards
 from recsys.ranking.launcher import HorovodLauncher, Launcher, LocalLauncher
 from recsys.ranking.spec import FittedSpec
 
@@ -51,14 +53,38 @@ class CtrRanker:
         )
 
 
-def make_launcher(
-    name: str, *, ranks: int | None = None, start_timeout_seconds: int = 600, stall_timeout_seconds: int = 300
-) -> Launcher:
-    """Return the launcher that the config names: `local` or `horovod`."""
-    if name == "local":
+def make_launcher(section: Any) -> Launcher:
+    """Return the launcher that the `ctr` section of the config names: `local` or `horovod`."""
+    if section.launcher == "local":
         return LocalLauncher()
     return HorovodLauncher(
-        ranks=ranks, start_timeout_seconds=start_timeout_seconds, stall_timeout_seconds=stall_timeout_seconds
+        ranks=section.ranks,
+        start_timeout_seconds=section.start_timeout_seconds,
+        stall_timeout_seconds=section.stall_timeout_seconds,
+    )
+
+
+def snapshot_task(snapshot: str, *, spec: FittedSpec, settings: TrainSettings, log_dir: str | None = None) -> TrainTask:
+    """Make the task of a finished snapshot of `ctr_examples`.
+
+    Parameters
+    ----------
+    log_dir : str, optional
+        Where TensorBoard logs go; what an earlier run left there is removed. Only local directories are written.
+
+    Raises
+    ------
+    DataError
+        If the snapshot is missing or was never finished.
+    """
+    shards = snapshot_shards(snapshot)
+    if log_dir and "://" in log_dir:
+        note(f"no TensorBoard logs: {log_dir} is not a local directory")
+        log_dir = None
+    if log_dir:
+        shutil.rmtree(log_dir, ignore_errors=True)
+    return TrainTask(
+        shards["train"], shards["valid"], shards["test"], spec.to_json(), settings, baselines=BASELINES, log_dir=log_dir
     )
 
 

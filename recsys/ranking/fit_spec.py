@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from recsys.config.sections import InputSpec
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, DataError
 from recsys.progress import note
 from recsys.ranking.spec import FIRST_ID, DroppedInput, EmbeddingTable, FittedInput, FittedSpec
 
@@ -43,10 +43,15 @@ def fit_spec(df: DataFrame, inputs: Sequence[InputSpec]) -> FittedSpec:
     ------
     ConfigError
         If a column is missing, has an unfit type, or `shares` names no fitting input.
+    DataError
+        If there is no row.
     """
     _check(df, inputs)
-    stats = df.agg(*(aggregate for item in inputs for aggregate in _statistics(item))).first()
-    assert stats is not None
+    stats = df.agg(
+        F.count(F.lit(1)).alias("__rows"), *(aggregate for item in inputs for aggregate in _statistics(item))
+    ).first()
+    if stats is None or stats["__rows"] == 0:
+        raise DataError("the training split is empty; run ctr_examples for this as_of, or widen examples.window_days")
     dropped = tuple(DroppedInput(item.name, why) for item in inputs if (why := _useless(item, stats)))
     for drop in dropped:
         note(f"input {drop.name} is left out: {drop.why} in the training split")
@@ -104,7 +109,6 @@ def _statistics(item: InputSpec) -> list[Column]:
         return [F.max(F.size(item.source)).alias(f"{name}__most")]
     value = _number(item) if item.kind == "numeric" else _text(item)
     out = [
-        F.count(F.lit(1)).alias(f"{name}__rows"),
         F.count(value).alias(f"{name}__known"),
         F.min(value).alias(f"{name}__min"),
         F.max(value).alias(f"{name}__max"),
@@ -117,11 +121,11 @@ def _statistics(item: InputSpec) -> list[Column]:
 def _useless(item: InputSpec, stats: Row) -> str | None:
     if item.kind == "sequence":
         return None if (stats[f"{item.name}__most"] or 0) > 0 else f"{item.source} is empty everywhere"
-    known, rows = stats[f"{item.name}__known"], stats[f"{item.name}__rows"]
+    known = stats[f"{item.name}__known"]
     if known == 0:
         return f"{item.source} is null everywhere"
     same = stats[f"{item.name}__min"] == stats[f"{item.name}__max"]
-    return f"{item.source} never changes" if same and known == rows else None
+    return f"{item.source} never changes" if same and known == stats["__rows"] else None
 
 
 def _vocabularies(
@@ -218,7 +222,7 @@ def _fitted(item: InputSpec, stats: Row, boundaries: tuple[float, ...]) -> Fitte
         values = {
             "mean": _rounded(stats[f"{item.name}__mean"]),
             "std": std if std > 0 else 1.0,
-            "indicator": stats[f"{item.name}__known"] < stats[f"{item.name}__rows"],
+            "indicator": stats[f"{item.name}__known"] < stats["__rows"],
         }
     return FittedInput(
         name=item.name,

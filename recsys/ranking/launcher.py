@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from recsys.errors import EnvironmentProblem, RecsysError
@@ -11,6 +12,7 @@ from recsys.progress import note
 from recsys.ranking.base import TrainOutcome, TrainTask
 
 TAIL_LINES = 12
+RankFunction = Callable[[TrainTask], TrainOutcome | RecsysError]
 
 
 class Launcher(Protocol):
@@ -43,12 +45,20 @@ class HorovodLauncher:
         How long to wait for executors.
     stall_timeout_seconds : int
         Ranks that wait for each other for longer end the job.
+    rank_function : callable, optional
+        What a rank runs; :func:`run_rank`.
     """
 
     def __init__(
-        self, *, ranks: int | None = None, start_timeout_seconds: int = 600, stall_timeout_seconds: int = 300
+        self,
+        *,
+        ranks: int | None = None,
+        start_timeout_seconds: int = 600,
+        stall_timeout_seconds: int = 300,
+        rank_function: RankFunction | None = None,
     ) -> None:
         self._ranks = ranks
+        self._rank_function = rank_function or run_rank
         self._start_timeout = start_timeout_seconds
         self._stall_timeout = stall_timeout_seconds
 
@@ -83,7 +93,7 @@ class HorovodLauncher:
         try:
             return list(
                 horovod.spark.run(
-                    run_rank,
+                    self._rank_function,
                     args=(task,),
                     num_proc=ranks,
                     start_timeout=self._start_timeout,

@@ -73,7 +73,9 @@ def spec() -> FittedSpec:
             FittedInput("device", "device", "categorical", "hash", table="device"),
             FittedInput("price", "price", "numeric", "log_zscore", mean=2.2, std=0.8),
             FittedInput("als", "als_score", "numeric", "zscore", mean=0.0, std=1.0, indicator=True),
-            FittedInput("price_bucket", "price", "numeric", "buckets", table="price_bucket", boundaries=(3.0, 8.0, 20.0)),
+            FittedInput(
+                "price_bucket", "price", "numeric", "buckets", table="price_bucket", boundaries=(3.0, 8.0, 20.0)
+            ),
         ),
         tables=(
             EmbeddingTable("item", 8, len(items) + 2, items),
@@ -87,13 +89,21 @@ def write(directory: Path, rows: pa.Table, *, shards: int, row_group: int = 400)
     """Write a split evenly over shards."""
     directory.mkdir(parents=True, exist_ok=True)
     for index in range(shards):
-        part = rows.slice(index * rows.num_rows // shards, (index + 1) * rows.num_rows // shards - index * rows.num_rows // shards)
-        pq.write_table(part, directory / f"part-{index:05d}.parquet", row_group_size=row_group)
+        first, last = (place * rows.num_rows // shards for place in (index, index + 1))
+        pq.write_table(
+            rows.slice(first, last - first), directory / f"part-{index:05d}.parquet", row_group_size=row_group
+        )
     return list_shards(str(directory))
 
 
 def task(
-    directory: Path, *, rows: int = 4000, keep_negatives: float = 1.0, shards: int = 2, settings: TrainSettings = SETTINGS, **changes: object
+    directory: Path,
+    *,
+    rows: int = 4000,
+    keep_negatives: float = 1.0,
+    shards: int = 2,
+    settings: TrainSettings = SETTINGS,
+    **changes: object,
 ) -> TrainTask:
     """A task on generated splits."""
     splits = {
