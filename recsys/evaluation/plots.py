@@ -62,7 +62,7 @@ def slice_bars(rows: Figures, *, metric: str, k: int, pair: tuple[str, str] = ("
     axes.invert_yaxis()
     axes.set_xlim(0, 1.05 * top or 1.0)
     axes.set_xlabel(f"{metric}@{k}")
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return _png(figure)
 
 

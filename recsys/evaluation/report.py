@@ -78,18 +78,22 @@ def main_cut(figures: Sequence[dict[str, Any]]) -> int:
 def render(report: Report) -> str:
     """Write the HTML."""
     k = main_cut(report.figures)
-    headline = [("ndcg", k), ("recall", k), ("hit_rate", k), ("mrr", k), ("precision", k), ("map", k)]
-    beside = [("coverage", k), ("novelty", k), ("diversity", k), ("no_list", 0)]
+    headline = [("ndcg", k), ("recall", k), ("hit_rate", k), ("mrr", k)]
+    beside = [("precision", k), ("map", k), ("coverage", k), ("novelty", k), ("diversity", k), ("no_list", 0)]
     template = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(
         resources.files("recsys.evaluation").joinpath("report.html").read_text(encoding="utf-8")
     )
     return template.render(
         r=report,
         verdict=verdict(report.figures, k=k),
-        columns=[_name(*pair) for pair in (*headline, *beside)],
-        summary=table_of(report.figures, STAGES, (*headline, *beside)),
-        differences=table_of(report.figures, [f"{a}-{b}" for a, b in DIFFERENCES], headline),
-        difference_columns=[_name(*pair) for pair in headline],
+        summaries=[
+            (title, [_name(*pair) for pair in columns], table_of(report.figures, stages, columns))
+            for title, columns, stages in (
+                ("stage", headline, STAGES),
+                ("difference", headline, [f"{a}-{b}" for a, b in DIFFERENCES]),
+                ("stage", beside, STAGES),
+            )
+        ],
         plots={
             "stages": stage_bars(report.figures, stages=STAGES, metric="ndcg", k=k),
             "slices": slice_bars(report.figures, metric="ndcg", k=k),
@@ -140,7 +144,7 @@ def _cell(row: dict[str, Any] | None, metric: str, *, signed: bool) -> dict[str,
         return {"value": f"{row['value']:.1%}", "ci": ""}
     form = "{:+.4f}" if signed else "{:.2f}" if metric == "novelty" else "{:.4f}"
     ends = (row["ci_low"], row["ci_high"])
-    ci = "" if None in ends else " to ".join(form.format(end) for end in ends)
+    ci = "" if None in ends else " … ".join(form.format(end) for end in ends)
     return {"value": form.format(row["value"]), "ci": ci}
 
 

@@ -1,0 +1,234 @@
+"""rank, publish and evaluate on a planted warehouse: right rows, a second run, future events, shut gates."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from deltalake import DeltaTable
+from pyspark.sql import DataFrame, Row, SparkSession
+
+from jobs import evaluate, publish, rank
+from recsys import tables
+from recsys.config import Config
+from recsys.errors import DataError, NothingToDo
+from recsys.io import Warehouse
+
+pytestmark = pytest.mark.spark
+
+AS_OF = datetime(2020, 1, 10, tzinfo=UTC)
+TODAY = date(2020, 1, 10)
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+STAMP = {"source": "test", "batch_id": "b", "ingested_at": AS_OF}
+
+
+def rows_for(spark: SparkSession, table: tables.Table, rows: list[dict[str, Any]]) -> DataFrame:
+    filled = [tuple(row.get(name) for name in table.column_names) for row in rows]
+    return spark.createDataFrame(filled, table.ddl())
+
+
+def event(user: str, item: str, kind: str, days: float, *, bot: bool = False) -> dict[str, Any]:
+    time = AS_OF + timedelta(days=days)
+    return {
+        "event_id": f"{user}-{item}-{kind}-{days}",
+        "user_id": user,
+        "item_id": item,
+        "event_type": kind,
+        "event_time": time,
+        "event_date": time.date(),
+        "is_bot": bot,
+        **STAMP,
+    }
+
+
+def item(name: str, category: str, *, available: bool = True) -> dict[str, Any]:
+    return {
+        "item_id": name,
+        "valid_from": LONG_AGO,
+        "is_current": True,
+        "title": f"Title of {name}",
+        "category": category,
+        "available": available,
+        **STAMP,
+    }
+
+
+def candidate(user: str, name: str, place: int, ranks: dict[str, int], because: str | None = None) -> dict[str, Any]:
+    return {
+        "run_date": TODAY,
+        "as_of": AS_OF,
+        "user_id": user,
+        "item_id": name,
+        "rank": place,
+        "score": 1.0 / place,
+        "sources": sorted(ranks),
+        "ranks": ranks,
+        "scores": {source: 1.0 / rank for source, rank in ranks.items()},
+        "because_item_id": because,
+    }
+
+
+PAST = [
+    event("u1", "i0", "purchase", -3),
+    event("u1", "i1", "view", -2),
+    event("u2", "i1", "view", -1),
+    event("robot", "i2", "view", -1, bot=True),
+]
+LATER = [
+    event("u1", "i2", "purchase", 0.5),
+    event("u1", "i0", "purchase", 1),
+    event("u2", "i5", "click", 2),
+    event("u2", "i3", "click", 9),
+    event("newcomer", "i1", "click", 1),
+    event("robot", "i2", "click", 1, bot=True),
+]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return Config.model_validate(
+        {
+            "warehouse": {"path": str(tmp_path / "warehouse")},
+            "ranking": {"k": 3, "diversity": 0.2},
+            "evaluation": {"ks": (1, 3), "bootstrap": 50},
+        }
+    )
+
+
+def plant(spark: SparkSession, config: Config, events: list[dict[str, Any]]) -> Warehouse:
+    warehouse = Warehouse(spark, config.warehouse)
+    catalogue = [item(f"i{n}", "even" if n % 2 == 0 else "odd", available=n != 9) for n in range(10)]
+    proposals = [
+        candidate("u1", "i2", 1, {"neighbors": 1, "als": 3}, because="i0"),
+        candidate("u1", "i4", 2, {"als": 1}),
+        candidate("u1", "i6", 3, {"als": 2}),
+        candidate("u1", "i3", 4, {"popular": 1}),
+        candidate("u2", "i3", 1, {"popular": 1}),
+        candidate("u2", "i5", 2, {"popular": 2}),
+    ]
+    listed = [
+        {"as_of": AS_OF, "segment": "", "rank": n, "item_id": name, "score": 1.0 / n}
+        for n, name in enumerate(("i9", "i0", "i3", "i5", "i2"), start=1)
+    ]
+    for table, frame in (
+        (tables.EVENTS, events),
+        (tables.ITEMS, catalogue),
+        (tables.CANDIDATES, proposals),
+        (tables.POPULAR_ITEMS, listed),
+    ):
+        warehouse.replace(table, rows_for(spark, table, frame), where={})
+    return warehouse
+
+
+def content(warehouse: Warehouse, table: tables.Table) -> list[Row]:
+    kept = [name for name in table.column_names if name not in table.volatile]
+    return warehouse.read(table).select(*kept).orderBy(*table.key).collect()
+
+
+def test_the_three_jobs(spark: SparkSession, config: Config) -> None:
+    warehouse = plant(spark, config, PAST + LATER)
+    rank.run(spark, config, AS_OF)
+    publish.run(spark, config, AS_OF)
+    evaluate.run(spark, config, AS_OF)
+
+    lists = warehouse.read(tables.RECOMMENDATIONS).orderBy("user_id", "rank").collect()
+    # Without a ranker the retrieval order decides; after i2 (even) the odd i3 costs nothing, i4 a tenth.
+    assert [(row["user_id"], row["rank"], row["item_id"]) for row in lists] == [
+        ("u1", 1, "i2"),
+        ("u1", 2, "i4"),
+        ("u1", 3, "i3"),
+        ("u2", 1, "i3"),
+        ("u2", 2, "i5"),
+    ]
+    assert [row["reason"] for row in lists] == [
+        "Because you bought Title of i0",
+        "People with similar taste chose this",
+        "Popular now",
+        "Popular now",
+        "Popular now",
+    ]
+    assert {row["title"] for row in lists} == {f"Title of {name}" for name in ("i2", "i3", "i4", "i5")}
+    assert {row["model_version"] for row in lists} == {"retrieval"}
+    parts = warehouse.read(tables.RANKED).where("user_id = 'u1' AND rank = 3").first()
+    assert parts is not None and parts["prediction"] is None and parts["score_parts"]["retrieval_weight"] == 1.0
+
+    found = {(r["stage"], r["slice"], r["metric"], r["k"]): r for r in warehouse.read(tables.METRICS).collect()}
+    # Truth: u1 i2 (i0 was seen), u2 i5, newcomer i1; the robot and what comes after the horizon do not count.
+    assert found["final", "all", "recall", 1]["value"] == pytest.approx(1 / 3)
+    assert found["final", "all", "recall", 3]["value"] == pytest.approx(2 / 3)
+    assert found["final", "known", "recall", 3]["value"] == pytest.approx(1.0)
+    assert found["final", "all", "no_list", 0]["value"] == pytest.approx(1 / 3)
+    # Popularity alone: i9 is unavailable, u1 has seen i0: i3, i5, i2 for u1 and i0, i3, i5 for u2.
+    assert found["popular", "all", "mrr", 3]["value"] == pytest.approx((1 / 3 + 1 / 3 + 0) / 3)
+    assert found["popular", "all", "no_list", 0]["value"] == pytest.approx(1 / 3)
+    assert found["final-popular", "all", "mrr", 3]["value"] == pytest.approx((1 + 1 / 2 - 2 / 3) / 3)
+    assert found["neighbors", "all", "hit_rate", 1]["value"] == pytest.approx(1 / 3)
+    # Nine of ten items are in the catalogue; the lists hold i2, i3, i4, i5.
+    assert found["final", "all", "coverage", 3]["value"] == pytest.approx(4 / 9)
+
+    report = Path(warehouse.path("reports", "20200110T000000Z", "report.html")).read_text(encoding="utf-8")
+    assert "Because you bought Title of i0" in report and "final-popular" in report
+    assert not re.search(r"(src|href)=\"(?!data:)", report), "the file stands alone"
+
+    before = {
+        table.name: content(warehouse, table) for table in (tables.RANKED, tables.RECOMMENDATIONS, tables.METRICS)
+    }
+    for job in (rank, publish, evaluate):
+        job.run(spark, config, AS_OF)
+    for table in (tables.RANKED, tables.RECOMMENDATIONS, tables.METRICS):
+        assert content(warehouse, table) == before[table.name], f"a second run changes {table.name}"
+    _readers_agree(spark, warehouse)
+
+
+def _readers_agree(spark: SparkSession, warehouse: Warehouse) -> None:
+    """What analysts are told to do in docs/sql.md: views, the statements beside the tables, deltalake and DuckDB."""
+    assert spark.table("recommendations_latest").count() == 5
+    assert spark.table("recommendations_with_items").where("category = 'odd'").count() == 3
+    by_user = {row["user_id"]: row["items"] for row in spark.table("recommendations_by_user").collect()}
+    assert by_user == {"u1": ["i2", "i4", "i3"], "u2": ["i3", "i5"]}
+    assert spark.table("metrics_latest").where("stage = 'final-popular'").count() > 0
+    fresh = spark.newSession()
+    for text in Path(warehouse.path("views.sql")).read_text(encoding="utf-8").split(";\n"):
+        if text.strip():
+            fresh.sql(text)
+    assert fresh.table("recommendations_latest").count() == 5
+    published = DeltaTable(warehouse.path("recommendations")).to_pyarrow_dataset()
+    answer = duckdb.sql(
+        "SELECT user_id, list(item_id ORDER BY rank) FROM published GROUP BY user_id ORDER BY user_id"
+    ).fetchall()
+    assert answer == [("u1", ["i2", "i4", "i3"]), ("u2", ["i3", "i5"])]
+
+
+def test_the_future_changes_nothing_before_evaluate(spark: SparkSession, config: Config) -> None:
+    warehouse = plant(spark, config, PAST)
+    rank.run(spark, config, AS_OF)
+    publish.run(spark, config, AS_OF)
+    without = [content(warehouse, table) for table in (tables.RANKED, tables.RECOMMENDATIONS)]
+    with pytest.raises(NothingToDo, match="no user has a relevant event"):
+        evaluate.run(spark, config, AS_OF)
+    planted = [event("u1", "i2", "purchase", 0), event("u1", "i4", "purchase", 0.1), *LATER]
+    later = rows_for(spark, tables.EVENTS, planted)
+    warehouse.merge(tables.EVENTS, later, update=False)
+    state = {**item("i2", "even", available=False), "valid_from": AS_OF + timedelta(hours=1), "title": "Future title"}
+    warehouse.merge(tables.ITEMS, rows_for(spark, tables.ITEMS, [state]), update=False)
+    rank.run(spark, config, AS_OF)
+    publish.run(spark, config, AS_OF)
+    assert [content(warehouse, table) for table in (tables.RANKED, tables.RECOMMENDATIONS)] == without
+
+
+def test_a_shut_gate_leaves_what_was_published(spark: SparkSession, config: Config) -> None:
+    warehouse = plant(spark, config, PAST)
+    with pytest.raises(DataError, match="run the job rank first"):
+        publish.run(spark, config, AS_OF)
+    rank.run(spark, config, AS_OF)
+    publish.run(spark, config, AS_OF)
+    version = warehouse.version(tables.RECOMMENDATIONS)
+    gone = {**item("i2", "even", available=False), "valid_from": AS_OF - timedelta(hours=1)}
+    warehouse.merge(tables.ITEMS, rows_for(spark, tables.ITEMS, [gone]), update=False)
+    with pytest.raises(DataError, match="gate unavailable_items: 1 rows"):
+        publish.run(spark, config, AS_OF)
+    assert warehouse.version(tables.RECOMMENDATIONS) == version
