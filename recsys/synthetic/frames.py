@@ -1,7 +1,7 @@
 """Spark frames of the shop's facts: numpy blocks through ``mapInArrow``, one pass per kind of row.
 
 Each input row stands for one block of users on one day, so the work is spread evenly and a worker holds one
-block at a time. Public ids leave here as integers; ``recsys.synthetic.lines`` prints them.
+block at a time.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ from recsys.synthetic import items as item_facts
 from recsys.synthetic.actions import REFUNDED, make_actions
 from recsys.synthetic.config import ShopConfig
 from recsys.synthetic.hashing import Bools, Ints, mix, uniform
+from recsys.synthetic.text import hex_ids, iso_times
 from recsys.synthetic.users import uid_number
-from recsys.synthetic.visits import BLOCK, Visits, click_probabilities, clicks, make_visits
+from recsys.synthetic.visits import BLOCK, DAY_MS, Visits, click_probabilities, clicks, make_visits
 from recsys.synthetic.world import World, build_world
 
 EVENT_SCHEMA = (
-    "event_id bigint, kind int, ts_ms bigint, uid bigint, sid bigint, step int, sku bigint, price double, "
-    "qty int, list_id bigint, pos int, device int, country int, is_bot boolean"
+    "event_id string, kind int, day int, ts_ms bigint, ts string, uid string, sid string, step int, sku string, "
+    "price double, qty int, list_id string, pos int, device int, country int, is_bot boolean"
 )
 IMPRESSION_SCHEMA = (
-    "list_id bigint, uid bigint, sid bigint, shown_ms bigint, device int, country int, page int, "
-    "explored boolean, skus array<bigint>, prices array<double>, propensities array<double>"
+    "list_id string, day int, uid string, sid string, shown_ms bigint, device int, country int, page int, "
+    "explored boolean, skus array<string>, prices array<double>, propensities array<double>"
 )
 TRUTH_SCHEMA = (
-    "list_id bigint, sku bigint, position int, p_click_true double, p_relevance double, clicked boolean, "
+    "list_id string, item_id string, position int, p_click_true double, p_relevance double, clicked boolean, "
     "is_bot boolean, visitor bigint, day int"
 )
 
@@ -59,14 +60,24 @@ def _run(batches: Iterator[pa.RecordBatch], *, cfg: ShopConfig, rate: float, mak
             yield maker(world, make_visits(world, day, users, rate=rate))
 
 
-def _some(values: Ints, missing: Bools, kind: pa.DataType) -> pa.Array:
-    """Build an Arrow array with nulls where ``missing``."""
-    return pa.array(values, mask=missing, type=kind, safe=False)
+def _some(values: Ints, missing: Bools) -> pa.Array:
+    """Return 32-bit integers with nulls where ``missing``."""
+    return pa.array(values, mask=missing, type=pa.int32(), safe=False)
 
 
-def _ids(world: World, purpose: str, keys: Ints) -> Ints:
-    """Return the 64-bit numbers that public ids show; unique per key."""
-    return mix(world.cfg.seed, purpose, keys).view(np.int64)
+def _ids(world: World, kind: str, keys: Ints, missing: Bools | None = None) -> pa.StringArray:
+    """Return the public ids of events (``ev``), sessions (``s``) or lists (``ls``); unique per key."""
+    return hex_ids(f"{kind}-", mix(world.cfg.seed, f"{kind}-id", keys).view(np.int64), 16, missing=missing)
+
+
+def item_ids(world: World, item: Ints) -> pa.StringArray:
+    """Return the public ids of items."""
+    return hex_ids("SKU-", item_facts.sku_number(world, item), 8, upper=True)
+
+
+def user_ids(world: World, user: Ints, missing: Bools | None = None) -> pa.StringArray:
+    """Return the public ids of users."""
+    return hex_ids("u-", uid_number(world, user), 10, missing=missing)
 
 
 def _event_rows(world: World, visits: Visits) -> pa.RecordBatch:
@@ -75,21 +86,22 @@ def _event_rows(world: World, visits: Visits) -> pa.RecordBatch:
     who = visits.who
     refund = made.kind == REFUNDED
     off_list = made.list_key < 0
-    integer = pa.int32()
     return pa.RecordBatch.from_pydict({
-        "event_id": _ids(world, "event-id", made.key),
+        "event_id": _ids(world, "ev", made.key),
         "kind": made.kind.astype(np.int32),
+        "day": ((made.ts_ms - world.cfg.start_ms) // DAY_MS).astype(np.int32),
         "ts_ms": made.ts_ms,
-        "uid": _some(uid_number(world, visits.user[made.user]), who.anonymous[made.user], pa.int64()),
-        "sid": _some(_ids(world, "session-id", visits.session_key[made.session]), refund, pa.int64()),
-        "step": _some(made.step, refund, integer),
-        "sku": item_facts.sku_number(world, made.item),
+        "ts": iso_times(made.ts_ms),
+        "uid": user_ids(world, visits.user[made.user], who.anonymous[made.user]),
+        "sid": _ids(world, "s", visits.session_key[made.session], refund),
+        "step": _some(made.step, refund),
+        "sku": item_ids(world, made.item),
         "price": made.price,
-        "qty": _some(made.quantity, made.quantity == 0, integer),
-        "list_id": _some(_ids(world, "list-id", made.list_key), off_list, pa.int64()),
-        "pos": _some(made.position, off_list, integer),
-        "device": _some(visits.device[made.session], refund, integer),
-        "country": _some(who.country[made.user], refund, integer),
+        "qty": _some(made.quantity, made.quantity == 0),
+        "list_id": _ids(world, "ls", made.list_key, off_list),
+        "pos": _some(made.position, off_list),
+        "device": _some(visits.device[made.session], refund),
+        "country": _some(who.country[made.user], refund),
         "is_bot": who.is_bot[made.user],
     })  # fmt: skip
 
@@ -102,15 +114,16 @@ def _impression_rows(world: World, visits: Visits) -> pa.RecordBatch:
     price = item_facts.price_on(world, item, listed, visits.day)
     ends = np.concatenate([[0], np.cumsum(visits.length)]).astype(np.int32)
     return pa.RecordBatch.from_pydict({
-        "list_id": _ids(world, "list-id", visits.list_key),
-        "uid": _some(uid_number(world, visits.user[user]), visits.who.anonymous[user], pa.int64()),
-        "sid": _ids(world, "session-id", visits.session_key[visits.list_session]),
+        "list_id": _ids(world, "ls", visits.list_key),
+        "day": np.full(len(user), visits.day, dtype=np.int32),
+        "uid": user_ids(world, visits.user[user], visits.who.anonymous[user]),
+        "sid": _ids(world, "s", visits.session_key[visits.list_session]),
         "shown_ms": visits.shown_ms,
         "device": visits.device[visits.list_session].astype(np.int32),
         "country": visits.who.country[user].astype(np.int32),
         "page": visits.page.astype(np.int32),
         "explored": slate.explored,
-        "skus": pa.ListArray.from_arrays(ends, item_facts.sku_number(world, item[shown])),
+        "skus": pa.ListArray.from_arrays(ends, item_ids(world, item[shown])),
         "prices": pa.ListArray.from_arrays(ends, price[shown]),
         "propensities": pa.ListArray.from_arrays(ends, np.round(slate.propensity[shown], 10)),
     })  # fmt: skip
@@ -125,11 +138,11 @@ def _truth_rows(world: World, visits: Visits) -> pa.RecordBatch:
     user = visits.list_user[row]
     item = world.starts[visits.slate.category[row, column]] + visits.slate.local[row, column]
     return pa.RecordBatch.from_pydict({
-        "list_id": _ids(world, "list-id", visits.list_key[row]),
-        "sku": item_facts.sku_number(world, item),
+        "list_id": _ids(world, "ls", visits.list_key[row]),
+        "item_id": item_ids(world, item),
         "position": (column + 1).astype(np.int32),
-        "p_click_true": np.round(truth[row, column], 8),
-        "p_relevance": np.round(1.0 / (1.0 + np.exp(-logit[row, column])), 8),
+        "p_click_true": np.round(truth[row, column], 6),
+        "p_relevance": np.round(1.0 / (1.0 + np.exp(-logit[row, column])), 6),
         "clicked": hit[row, column],
         "is_bot": visits.who.is_bot[user],
         "visitor": visits.user[user],

@@ -14,13 +14,14 @@ from recsys.synthetic import dirt, reference
 from recsys.synthetic.actions import EVENTS
 from recsys.synthetic.config import ShopConfig
 from recsys.synthetic.frames import frame_of
-from recsys.synthetic.lines import event_lines, hex_id, impression_lines, sku, with_event_defects
+from recsys.synthetic.lines import event_lines, impression_lines, with_event_defects
 from recsys.synthetic.manifest import Manifest
 from recsys.synthetic.rate import session_rate
 from recsys.synthetic.truth import AUC_NAMES, summary
 
 log = logging.getLogger(__name__)
 
+_GZIP = {"compression": "gzip", "zlib.compress.level": "BEST_SPEED"}
 _SMALL, _LARGE = 100_000, 400_000
 _LARGE_LOG = 20_000_000
 
@@ -89,7 +90,7 @@ def _write_lines(lines: DataFrame, path: str, measures: list[Column], *, by_day:
     seen = Observation()
     observed = lines.observe(seen, F.count(F.lit(1)).alias("rows"), *measures)
     kept = observed.select(*(["dt"] if by_day else []), "value")
-    writer = kept.write.mode("overwrite").option("compression", "gzip")
+    writer = kept.write.mode("overwrite").options(**_GZIP)
     (writer.partitionBy("dt") if by_day else writer).text(path)
     return dict(seen.get)
 
@@ -135,13 +136,8 @@ def _profiles(spark: SparkSession, cfg: ShopConfig, out: str) -> dict[str, float
 def _truth(spark: SparkSession, cfg: ShopConfig, out: str, rate: float, tasks: int) -> dict[str, float]:
     """Write the true probabilities of shown items, and sum them up."""
     facts = frame_of(spark, cfg, "truth", rate=rate, partitions=tasks)
-    named = facts.select(
-        hex_id("ls-", F.col("list_id"), 16).alias("list_id"),
-        sku(F.col("sku")).alias("item_id"),
-        "position", "p_click_true", "p_relevance", "clicked", "is_bot", "visitor", "day",
-    )  # fmt: skip
-    named.write.mode("overwrite").parquet(f"{out}/truth")
-    written = spark.read.schema(named.schema).parquet(f"{out}/truth")
+    facts.write.mode("overwrite").parquet(f"{out}/truth")
+    written = spark.read.schema(facts.schema).parquet(f"{out}/truth")
     return summary(written, cold_from=cfg.days - cfg.cold_days)
 
 

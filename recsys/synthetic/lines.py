@@ -32,71 +32,57 @@ _TEN_YEARS_MS = 3_652 * 86_400_000
 _OVERLONG = 600
 
 
-def hex_id(prefix: str, number: Column, digits: int, *, upper: bool = False) -> Column:
-    """Return a public id: a prefix and a fixed number of hexadecimal digits; null stays null."""
-    text = F.lpad(F.hex(number), digits, "0")
-    return F.concat(F.lit(prefix), text if upper else F.lower(text))
-
-
-def sku(number: Column) -> Column:
-    """Return an item's public id."""
-    return hex_id("SKU-", number, 8, upper=True)
-
-
-def uid(number: Column) -> Column:
-    """Return a user's public id."""
-    return hex_id("u-", number, 10)
-
-
 def named(names: Sequence[str], index: Column) -> Column:
     """Return the name at an index from 0; null stays null."""
     return F.element_at(F.array(*[F.lit(name) for name in names]), index + 1)
 
 
-def iso(milliseconds: Column) -> Column:
-    """Return an ISO-8601 time with offset; the session's time zone must be UTC."""
-    return F.date_format(F.timestamp_millis(milliseconds), _ISO)
+def _moved(milliseconds: int) -> Column:
+    """Return the event's time moved on; the session's time zone must be UTC."""
+    return F.date_format(F.timestamp_millis(F.col("ts_ms") + milliseconds), _ISO)
 
 
-def day_of(milliseconds: Column) -> Column:
-    """Return the date ``yyyy-MM-dd``; the session's time zone must be UTC."""
-    return F.date_format(F.timestamp_millis(milliseconds), "yyyy-MM-dd")
+def _date(cfg: ShopConfig) -> Column:
+    """Return the date ``yyyy-MM-dd`` of a row's day of the log."""
+    return F.date_add(F.lit(cfg.start), F.col("day")).cast("string").alias("dt")
 
 
 def with_event_defects(facts: DataFrame, cfg: ShopConfig) -> DataFrame:
     """Add ``defect`` and ``dt`` to event facts, and the rows that are sent twice."""
-    chosen = choose("event_id", {**EVENT_DEFECTS, **EVENT_ODDITIES}, seed=cfg.seed, purpose="event-dirt", dirt=cfg.dirt)
+    rates = {**EVENT_DEFECTS, **EVENT_ODDITIES}
+    chosen = choose("event_id", rates, seed=cfg.seed, purpose="event-dirt", dirt=cfg.dirt)
     fits = F.when((chosen != "bad_quantity") | F.col("qty").isNotNull(), chosen)
-    picked = facts.select("*", day_of(F.col("ts_ms")).alias("dt"), fits.alias("picked"))
+    picked = facts.select("*", _date(cfg), fits.alias("picked"))
     return picked.select("*", repeat("picked").alias("defect")).drop("picked")
 
 
 def _event_fields() -> list[Column]:
     """Return the fields of an event line, spoiled where the row carries a defect."""
-    ts_ms, price, number = F.col("ts_ms"), F.col("price"), sku(F.col("sku"))
+    price, number = F.col("price"), F.col("sku")
     null = F.lit(None)
-    later = {"future_time": iso(ts_ms + _TEN_YEARS_MS), "duplicate_key": iso(ts_ms + 2_000)}
+    later = {"future_time": _moved(_TEN_YEARS_MS), "duplicate_key": _moved(2_000)}
     never = {"bad_time": F.lit("2024-13-45T99:61:00"), "ancient_time": F.lit("1970-01-01T00:00:00.000+00:00")}
+    orphan = F.pmod(F.xxhash64("event_id"), F.lit(100)).cast("string")
     strange = {
         "missing_item": null,
         "bad_encoding": F.concat(F.substring(number, 1, 6), F.lit("\ufffd\ufffd"), F.substring(number, 9, 4)),
         "blank_id": F.lit("   "),
         "overlong_id": F.rpad(number, _OVERLONG, "0"),
-        "unknown_item": F.concat(F.lit("SKU-ORPHAN"), F.pmod(F.col("event_id"), F.lit(100)).cast("string")),
+        "unknown_item": F.concat(F.lit("SKU-ORPHAN"), orphan),
     }
     raised = F.round(price * 1.1 + 0.01, 2)
     return [
-        hex_id("ev-", F.col("event_id"), 16).alias("event_id"),
+        F.col("event_id"),
         spoil(named(EVENTS, F.col("kind")), {"unknown_event": F.lit("hover_3")}).alias("event"),
-        spoil(iso(ts_ms), {**later, **never}).alias("ts"),
-        spoil(uid(F.col("uid")), {"missing_user": null}).alias("uid"),
-        spoil(hex_id("s-", F.col("sid"), 16), {"missing_user": null}).alias("sid"),
+        spoil(F.col("ts"), {**later, **never}).alias("ts"),
+        spoil(F.col("uid"), {"missing_user": null}).alias("uid"),
+        spoil(F.col("sid"), {"missing_user": null}).alias("sid"),
         F.col("step"),
         spoil(number, strange).alias("sku"),
         spoil(price, {"negative_price": -price, "duplicate_key": raised}).alias("price"),
         F.lit(CURRENCY).alias("currency"),
         spoil(F.col("qty"), {"bad_quantity": 1 - F.col("qty")}).alias("qty"),
-        hex_id("ls-", F.col("list_id"), 16).alias("list_id"),
+        F.col("list_id"),
         F.col("pos"),
         named(DEVICES, F.col("device")).alias("device"),
         named(COUNTRIES, F.col("country")).alias("country"),
@@ -122,20 +108,20 @@ def event_lines(dirty: DataFrame) -> DataFrame:
 def impression_lines(facts: DataFrame, cfg: ShopConfig) -> DataFrame:
     """Print shown lists, with their dirt; adds ``items``, the number of items on clean lists."""
     chosen = choose("list_id", IMPRESSION_DEFECTS, seed=cfg.seed, purpose="list-dirt", dirt=cfg.dirt)
-    picked = facts.select("*", day_of(F.col("shown_ms")).alias("dt"), chosen.alias("picked"))
+    picked = facts.select("*", _date(cfg), chosen.alias("picked"))
     dirty = picked.select("*", repeat("picked").alias("defect")).drop("picked")
     pages = ["home", *(f"category:{path}" for path, _, _ in CATEGORIES)]
     line = F.to_json(
         F.struct(
-            spoil(hex_id("ls-", F.col("list_id"), 16), {"missing_list_id": F.lit(None)}).alias("list_id"),
-            uid(F.col("uid")).alias("uid"),
-            hex_id("s-", F.col("sid"), 16).alias("sid"),
+            spoil(F.col("list_id"), {"missing_list_id": F.lit(None)}).alias("list_id"),
+            F.col("uid"),
+            F.col("sid"),
             F.col("shown_ms").alias("shown_at"),
             named(DEVICES, F.col("device")).alias("device"),
             named(COUNTRIES, F.col("country")).alias("country"),
             named(pages, F.col("page") + 1).alias("page"),
             named(POLICIES, F.col("explored").cast("int")).alias("policy"),
-            F.transform("skus", sku).alias("items"),
+            F.col("skus").alias("items"),
             F.col("prices"),
             F.col("propensities"),
         )

@@ -14,16 +14,17 @@ from recsys.synthetic import items as item_facts
 from recsys.synthetic import users as people
 from recsys.synthetic.config import ShopConfig
 from recsys.synthetic.dirt import CATALOG_DEFECTS, PROFILE_DEFECTS, spoil
+from recsys.synthetic.frames import item_ids, user_ids
 from recsys.synthetic.hashing import below, mix, splitmix, uniform, unit
-from recsys.synthetic.lines import CURRENCY, named, sku, uid
+from recsys.synthetic.lines import CURRENCY, named
 from recsys.synthetic.visits import DAY_MS
 from recsys.synthetic.world import CATEGORIES, build_world
 
 ITEM_SCHEMA = (
-    "idx bigint, sku bigint, category int, brand int, colour int, material int, style int, "
+    "idx bigint, sku string, category int, brand int, colour int, material int, style int, "
     "list_price double, in_stock boolean, added_ms bigint, updated_ms bigint"
 )
-USER_SCHEMA = "idx bigint, uid bigint, country int, segment int, birth_year int, registered_at bigint"
+USER_SCHEMA = "idx bigint, uid string, country int, segment int, birth_year int, registered_at bigint"
 
 _SOLD_OUT = 0.03
 _NO_BIRTH_YEAR = 0.1
@@ -40,7 +41,7 @@ def catalog_rows(spark: SparkSession, cfg: ShopConfig) -> DataFrame:
     older = F.timestamp_millis(F.col("updated_ms") - 366 * DAY_MS)
     updated = spoil(F.timestamp_millis(F.col("updated_ms")), {"duplicate_key": older})
     return rows.select(
-        spoil(sku(F.col("sku")), {"missing_id": F.lit(None), "negative_price": alien}).alias("sku"),
+        spoil(F.col("sku"), {"missing_id": F.lit(None), "negative_price": alien}).alias("sku"),
         spoil(_title(), {"duplicate_key": F.concat(_title(), F.lit(" (old)"))}).alias("title"),
         named([path for path, _, _ in CATEGORIES], F.col("category")).alias("category"),
         named(item_facts.BRANDS, F.col("brand")).alias("brand"),
@@ -59,7 +60,7 @@ def profile_lines(spark: SparkSession, cfg: ShopConfig) -> DataFrame:
     rows = facts.select("*", _with_extras("idx", PROFILE_DEFECTS, cfg, "profile-dirt").alias("defect"))
     line = F.to_json(
         F.struct(
-            spoil(uid(F.col("uid")), {"missing_id": F.lit(None)}).alias("customer_id"),
+            spoil(F.col("uid"), {"missing_id": F.lit(None)}).alias("customer_id"),
             named(people.COUNTRIES, F.col("country")).alias("country"),
             named(people.SEGMENTS, F.col("segment")).alias("segment"),
             F.col("birth_year"),
@@ -112,7 +113,7 @@ def _items(batches: Iterator[pa.RecordBatch], *, cfg: ShopConfig) -> Iterator[pa
         touched = (age * unit(splitmix(words))).astype(np.int64)
         yield pa.RecordBatch.from_pydict({
             "idx": item,
-            "sku": item_facts.sku_number(world, item),
+            "sku": item_ids(world, item),
             "category": category.astype(np.int32),
             "brand": facts.brand.astype(np.int32),
             "colour": colour.astype(np.int32),
@@ -137,7 +138,7 @@ def _profiles(batches: Iterator[pa.RecordBatch], *, cfg: ShopConfig) -> Iterator
         unsaid = uniform(cfg.seed, "unsaid", user) < _NO_BIRTH_YEAR
         yield pa.RecordBatch.from_pydict({
             "idx": user,
-            "uid": people.uid_number(world, user),
+            "uid": user_ids(world, user),
             "country": who.country[known].astype(np.int32),
             "segment": people.segment_of(who.thrift[known]).astype(np.int32),
             "birth_year": pa.array(who.birth_year[known].astype(np.int32), mask=unsaid),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
@@ -37,16 +37,23 @@ def grouped_auc(groups: Iterable[tuple[float, int, int]]) -> float:
     return wins / (positives * below) if positives and below else float("nan")
 
 
-def auc(frame: DataFrame, score: Column, label: Column) -> float:
-    """Return the AUC of scores rounded to 4 decimals against a boolean label.
+def auc_by_name(frame: DataFrame, scores: Mapping[str, Column], label: Column) -> dict[str, float]:
+    """Return the AUC of several scores, rounded to 4 decimals, against a boolean label, in one pass.
 
     Scores must span a bounded range (probabilities, logarithms of counts), so that the groups that reach the
     driver are bounded too.
     """
-    counts = frame.groupBy(F.round(score, _DECIMALS).alias("score")).agg(
-        F.count_if(label).alias("positive"), F.count_if(~label).alias("negative")
+    named = [
+        F.struct(F.lit(name).alias("name"), F.round(score, _DECIMALS).alias("score")) for name, score in scores.items()
+    ]
+    long = frame.select(F.explode(F.array(*named)).alias("one"), label.alias("label"))
+    counts = long.groupBy("one.name", "one.score").agg(
+        F.count_if("label").alias("positive"), F.count_if(~F.col("label")).alias("negative")
     )
-    return grouped_auc((row["score"], row["positive"], row["negative"]) for row in counts.collect())
+    groups: dict[str, list[tuple[float, int, int]]] = {name: [] for name in scores}
+    for row in counts.collect():
+        groups[row["name"]].append((row["score"], row["positive"], row["negative"]))
+    return {name: grouped_auc(found) for name, found in groups.items()}
 
 
 def summary(truth: DataFrame, *, cold_from: int) -> dict[str, float]:
@@ -68,19 +75,21 @@ def summary(truth: DataFrame, *, cold_from: int) -> dict[str, float]:
         ones. ``rows``: shown positions, those of bots included.
     """
     people = truth.where(~F.col("is_bot"))
-    clicks = people.groupBy("item_id").agg(F.count_if("clicked").alias("item_clicks"))
-    known = people.join(clicks, on="item_id", how="inner")
-    clicked = F.col("clicked")
+    rows = F.count(F.lit(1))
+    items = people.groupBy("item_id").agg(F.count_if("clicked").alias("clicks"), rows.alias("shown"))
+    scores = {
+        "truth": F.col("p_click_true"),
+        "relevance": F.col("p_relevance"),
+        "popularity": F.log1p(F.col("clicks").cast("double")),
+    }
+    known = people.join(items, on="item_id", how="inner")
+    totals = _only(items.agg(rows.alias("items"), F.sum("clicks").alias("clicks"), F.sum("shown").alias("shown")))
     visitors = people.groupBy("visitor").agg(F.min("day").alias("first_day"))
     cold = F.count_if(F.col("first_day") >= cold_from)
-    users = _only(visitors.agg(F.count(F.lit(1)).alias("all"), cold.alias("cold")))
-    rate = F.avg(clicked.cast("double"))
-    totals = _only(people.agg(rate.alias("ctr"), F.countDistinct("item_id").alias("items")))
+    users = _only(visitors.agg(rows.alias("all"), cold.alias("cold")))
     return {
-        "truth": auc(people, F.col("p_click_true"), clicked),
-        "relevance": auc(people, F.col("p_relevance"), clicked),
-        "popularity": auc(known, F.log1p(F.col("item_clicks").cast("double")), clicked),
-        "ctr": float(totals["ctr"] or 0.0),
+        **auc_by_name(known, scores, F.col("clicked")),
+        "ctr": (totals["clicks"] or 0) / max(totals["shown"] or 0, 1),
         "users": int(users["all"]),
         "items": int(totals["items"]),
         "cold_users": int(users["cold"]),
