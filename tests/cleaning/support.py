@@ -1,0 +1,121 @@
+"""What the cleaning tests share: mappings by a few words, raw files from literals, one call that cleans them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame, Row, SparkSession
+
+from recsys.config.dataset import Dataset
+from recsys.io.sources import read_batch
+from recsys.transforms.cleaning import Bounds, Origin, Rules, cleaned
+from recsys.transforms.cleaning.quarantine import Tally
+
+NOW = datetime(2024, 7, 1, tzinfo=UTC)
+BOUNDS = Bounds(datetime(1990, 1, 1, tzinfo=UTC), datetime(2024, 7, 2, tzinfo=UTC), max_id_length=40, max_list_length=5)
+RULES = Rules(BOUNDS, session_gap_minutes=30, bot_events_per_minute=3, bot_events_per_hour=6)
+
+EVENT_COLUMNS: dict[str, Any] = {
+    "event_id": "id",
+    "user_id": "user",
+    "item_id": "item",
+    "event_type": "type",
+    "event_time": "time",
+    "quantity": "qty",
+    "price": "price",
+    "session_id": "session",
+    "session_step": "step",
+}
+EVENT: dict[str, Any] = {
+    "id": "e1",
+    "user": "u1",
+    "item": "i1",
+    "type": "view",
+    "time": "2024-05-01T10:00:00Z",
+    "qty": 2,
+    "price": 9.5,
+    "session": "s1",
+    "step": 1,
+}
+
+
+def event(**changes: Any) -> dict[str, Any]:
+    """A clean raw event with changes; a change to None takes the key out."""
+    return {key: value for key, value in {**EVENT, **changes}.items() if value is not None}
+
+
+def source(**changes: Any) -> dict[str, Any]:
+    """A source of JSON events, changed."""
+    base: dict[str, Any] = {
+        "name": "actions",
+        "table": "events",
+        "path": "events.json",
+        "format": "json",
+        "columns": EVENT_COLUMNS,
+    }
+    return {**base, **changes}
+
+
+def dataset(*sources: Mapping[str, Any], **changes: Any) -> Dataset:
+    """A mapping of the given sources; without any, of JSON events."""
+    return Dataset.model_validate({"name": "shop", "sources": list(sources) or [source()], **changes})
+
+
+def lines(rows: Iterable[Mapping[str, Any] | str]) -> str:
+    """Rows as JSON lines; a text stands as it is."""
+    return "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows)
+
+
+def write(folder: Path, name: str, content: str | bytes, *, encoding: str = "utf-8") -> Path:
+    """Write a raw file, gzipped where its name says so."""
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    raw = content.encode(encoding) if isinstance(content, str) else content
+    file.write_bytes(gzip.compress(raw, mtime=0) if name.endswith(".gz") else raw)
+    return file
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything that cleaning a folder gave, collected."""
+
+    tables: dict[str, list[Row]]
+    quarantine: list[Row]
+    tallies: list[Tally]
+    batch_id: str
+
+    def column(self, table: str, name: str) -> list[Any]:
+        """Values of a column, sorted."""
+        return sorted(row[name] for row in self.tables[table])
+
+    def reasons(self) -> dict[str, int]:
+        """Refused rows by reason."""
+        found: dict[str, int] = {}
+        for row in self.quarantine:
+            for reason in row["reasons"]:
+                found[reason] = found.get(reason, 0) + row["copies"]
+        return found
+
+
+def clean(
+    spark: SparkSession,
+    mapping: Dataset,
+    root: Path,
+    *,
+    rules: Rules = RULES,
+    limits: Sequence[float] = (1.0, 1.0),
+    existing: Mapping[str, DataFrame] | None = None,
+) -> Outcome:
+    """Read and clean a folder, and collect what would be written."""
+    batch = read_batch(spark, mapping, root=str(root))
+    origin = Origin(mapping, batch.batch_id, NOW, batch.root)
+    with cleaned(batch.frames, origin=origin, rules=rules, existing=existing) as rows:
+        rows.check(quarantine_limit=limits[0], duplicate_limit=limits[1])
+        found = {name: frame.collect() for name, frame in rows.tables.items()}
+        return Outcome(found, rows.quarantine.collect(), rows.tallies, batch.batch_id)
