@@ -200,6 +200,12 @@ class ExamplesConfig(Section):
     history_length: PositiveInt = Field(20, description="Items of the history sequence")
     shards: PositiveInt = Field(8, description="Parquet shards of the training split; at least one per rank is read")
 
+    @model_validator(mode="after")
+    def _leaves_training(self) -> ExamplesConfig:
+        if self.valid_share + self.test_share >= 1:
+            raise ValueError("valid_share and test_share leave no examples to train on; their sum has to be below 1")
+        return self
+
 
 class InputSpec(Section):
     """One model input: a column of the examples and what becomes of it."""
