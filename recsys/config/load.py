@@ -38,11 +38,11 @@ def load_config(
         merged = _merge(merged, mapping.settings)
         merged["dataset"] = mapping.model_dump()
     for file in files:
-        layer = read_yaml(file)
+        layer = _expanded(read_yaml(file))
         _check(layer, where=str(file))
         merged = _merge(merged, layer)
     for override in overrides:
-        layer = _parse_override(override)
+        layer = _expanded(_parse_override(override))
         _check(layer, where=f"--set {override}")
         merged = _merge(merged, layer)
     return _build(Config, merged, where="the resolved config")
@@ -153,6 +153,12 @@ def _parse_override(text: str) -> dict[str, Any]:
     for section in reversed(sections):
         layer = {section: layer}
     return layer
+
+
+def _expanded(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """Write short forms out: `warehouse: DIR` stands for `warehouse: {path: DIR}`."""
+    short = isinstance(layer.get("warehouse"), str)
+    return {**layer, "warehouse": {"path": layer["warehouse"]}} if short else dict(layer)
 
 
 def _check(layer: Mapping[str, Any], *, where: str) -> None:

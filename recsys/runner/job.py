@@ -11,7 +11,7 @@ from datetime import datetime
 from pyspark.sql import SparkSession
 
 from recsys import progress
-from recsys.config import Config, load_config
+from recsys.config import Config, config_hash, load_config
 from recsys.errors import RecsysError
 from recsys.io.errors import translate
 from recsys.runner.flags import Flag, Flags, parse
@@ -36,6 +36,9 @@ class Job:
         What `--help` prints.
     reads, writes : tuple of Table
         What it may touch, for `--dry-run` and for the pipeline's order.
+    inputs : callable, optional
+        `inputs(spark, cfg)` names what the job reads outside the warehouse: the same name, the same input. Such a job
+        knows no instant: once done for an input, it is done.
     """
 
     name: str
@@ -43,6 +46,12 @@ class Job:
     doc: str | None = None
     reads: tuple[Table, ...] = ()
     writes: tuple[Table, ...] = ()
+    inputs: Callable[[SparkSession, Config], str] | None = None
+
+    def state(self, spark: SparkSession, config: Config) -> str:
+        """Hash of what decides the job's result beside the tables: the config, and its inputs outside the warehouse."""
+        outside = self.inputs(spark, config) if self.inputs else ""
+        return f"{config_hash(config)}{outside and '-'}{outside}"
 
     def main(self, argv: list[str] | None = None) -> None:
         """Run as a program: parse the flags, run, exit with the code of what happened."""
@@ -67,7 +76,7 @@ def execute(job: Job, spark: SparkSession, config: Config, as_of: datetime) -> p
         Whatever stops the job; errors of Spark that a user can cause are translated.
     """
     log = RunLog(spark, config)
-    with progress.recording(job.name) as recorder, log.holding(job.name, as_of, recorder):
+    with progress.recording(job.name) as recorder, log.holding(job, as_of, recorder):
         try:
             job.run(spark, config, as_of)
         except RecsysError:

@@ -126,7 +126,7 @@ def run_line(
     outcomes = []
     log = RunLog(spark, config)
     if "clean" in part:
-        outcomes.append(_run(log, Stage(jobs["clean"], as_of), ran, force=True))
+        outcomes.append(_run(log, Stage(jobs["clean"], as_of), ran, force=force))
     if end == "clean":
         return outcomes
     for stage in plan(jobs, config, as_of, from_lists=learns_from_lists(spark, config, as_of)):

@@ -25,7 +25,7 @@ from pyspark.sql import functions as F
 
 import recsys
 from recsys import tables
-from recsys.config import Config, config_hash, config_json, stamp
+from recsys.config import Config, config_json, stamp
 from recsys.errors import RecsysError, SliceHeldError
 from recsys.io import Warehouse
 from recsys.io.contract import schema_of
@@ -47,7 +47,7 @@ class RunLog:
         self.warehouse = Warehouse(spark, config.warehouse)
 
     @contextmanager
-    def holding(self, job: str, as_of: datetime, recorder: Recorder) -> Iterator[str]:
+    def holding(self, job: Job, as_of: datetime, recorder: Recorder) -> Iterator[str]:
         """Hold the slice of (job, as_of) for the time of the block and record how it ended.
 
         Raises
@@ -84,29 +84,33 @@ class RunLog:
         """
         if not self.warehouse.exists(tables.RUNS):
             return False
-        runs = self.warehouse.read(tables.RUNS, where={"status": "done"})
-        mine = (
-            runs.where((F.col("job") == job.name) & (F.col("as_of") == F.lit(as_of)))
-            .where((F.col("config_hash") == config_hash(self.config)) & (F.col("code_version") == recsys.__version__))
-            .agg(F.max("started_at").alias("started_at"))
+        done = self.warehouse.delta(tables.RUNS).toDF().where("status = 'done'")
+        same = (F.col("config_hash") == job.state(self.spark, self.config)) & (
+            F.col("code_version") == recsys.__version__
         )
-        wrote = F.exists(F.map_entries("rows"), lambda e: e["key"].isin([t.name for t in job.reads]) & (e["value"] > 0))
-        newer = runs.where(wrote & (F.col("job") != job.name))
-        newer = newer.where((F.col("as_of") == F.lit(as_of)) | F.col("job").isin("clean", "index"))
-        row = mine.crossJoin(newer.agg(F.max("finished_at").alias("finished_at"))).first()
+        instant = F.lit(True) if job.inputs else F.col("as_of") == F.lit(as_of)
+        mine = done.where((F.col("job") == job.name) & same & instant).agg(
+            F.max("started_at").alias("started_at"), F.max_by(F.map_keys("writes"), "started_at").alias("wrote")
+        )
+        reads = [table.name for table in job.reads]
+        fed = F.exists(F.map_entries("rows"), lambda entry: entry["key"].isin(reads) & (entry["value"] > 0))
+        anytime = F.col("job").isin("clean", "index")
+        newer = done.where((F.col("job") != job.name) & fed & ((F.col("as_of") == F.lit(as_of)) | anytime))
+        row = mine.crossJoin(newer.agg(F.max("finished_at").alias("fed_at"))).first()
         if row is None or row["started_at"] is None:
             return False
-        return row["finished_at"] is None or row["finished_at"] <= row["started_at"]
+        there = all(self.warehouse.exists(tables.BY_NAME[name]) for name in row["wrote"])
+        return there and (row["fed_at"] is None or row["fed_at"] <= row["started_at"])
 
-    def _take(self, run_id: str, job: str, as_of: datetime) -> None:
-        held = f"{job}@{stamp(as_of)}"
+    def _take(self, run_id: str, job: Job, as_of: datetime) -> None:
+        held = f"{job.name}@{stamp(as_of)}"
         row = self._row(run_id, job, held, as_of)
         if not self.warehouse.exists(tables.RUNS):
             self.warehouse.create(tables.RUNS)
         for _ in self._attempts():
             for holder in self._holders(held):
                 if self._alive(holder):
-                    raise SliceHeldError(_held_by(holder, job, as_of))
+                    raise SliceHeldError(_held_by(holder, job.name, as_of))
                 self._retrying(partial(mark_lost, self.warehouse, holder["run_id"]))
             try:
                 insert_if_free(self.warehouse, row, held)
@@ -139,15 +143,15 @@ class RunLog:
                 return False
         return bool(time.time() - holder["beat"] < self.config.runner.lease_minutes * 60)
 
-    def _row(self, run_id: str, job: str, held: str, as_of: datetime) -> DataFrame:
+    def _row(self, run_id: str, job: Job, held: str, as_of: datetime) -> DataFrame:
         now = datetime.now(UTC)
         values: dict[str, Any] = {
             "run_id": run_id,
-            "job": job,
+            "job": job.name,
             "slice": held,
             "as_of": as_of,
             "dataset": self.config.dataset.name if self.config.dataset else None,
-            "config_hash": config_hash(self.config),
+            "config_hash": job.state(self.spark, self.config),
             "code_version": recsys.__version__,
             "status": "running",
             "host": socket.gethostname(),

@@ -38,6 +38,12 @@ def test_later_layers_win_and_lists_are_replaced(tmp_path: Path) -> None:
     assert (config.als.rank, config.als.reg, config.als.iterations, config.ctr.hidden) == (16, 0.5, 3, (9,))
 
 
+def test_the_warehouse_may_be_named_by_its_directory_alone(tmp_path: Path) -> None:
+    file = _file(tmp_path, "warehouse: {path: /a, period: month}")
+    config = load_config([file], overrides=["warehouse=/b"])
+    assert (config.warehouse.path, config.warehouse.period) == ("/b", "month")
+
+
 def test_the_round_trip_through_json_changes_nothing() -> None:
     config = load_config(overrides=["als.rank=8", "signal.weights={purchase: 2}"])
     assert Config.model_validate_json(config.model_dump_json()) == config

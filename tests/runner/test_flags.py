@@ -32,9 +32,7 @@ def _fail_with(error: Exception) -> int:
         (KeyboardInterrupt(), 130),
     ],
 )
-def test_each_kind_of_error_has_its_exit_code(
-    error: Exception, code: int, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_each_kind_of_error_has_its_exit_code(error: Exception, code: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert _fail_with(error) == code
     last = capsys.readouterr().err.strip().splitlines()
     assert len(last) == 1

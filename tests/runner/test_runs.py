@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -110,9 +111,7 @@ def test_a_holder_whose_process_is_gone_is_recovered(spark: SparkSession, config
     assert {r["status"] for r in _runs(spark, config).collect()} == {"lost", "done"}
 
 
-def test_a_living_holder_on_another_host_is_respected_until_its_lease_ends(
-    spark: SparkSession, config: Config
-) -> None:
+def test_a_living_holder_on_another_host_is_respected_until_its_lease_ends(spark: SparkSession, config: Config) -> None:
     execute(_writer(), spark, config, AS_OF)
     _pretend_running(spark, config, host=f"not-{socket.gethostname()}", heartbeat_at=datetime.now(UTC))
     with pytest.raises(SliceHeldError):
@@ -133,6 +132,23 @@ def test_up_to_date_until_config_or_input_changes(spark: SparkSession, config: C
     assert not RunLog(spark, other).up_to_date(_reader(), AS_OF), "another config"
     execute(_writer(item="b"), spark, config, AS_OF)
     assert not log.up_to_date(_reader(), AS_OF), "its input was written since"
+
+
+def test_a_job_with_outside_inputs_is_done_once_for_each_input(spark: SparkSession, config: Config) -> None:
+    def job(batch: str) -> Job:
+        return Job("clean", lambda spark, cfg, as_of: None, inputs=lambda spark, cfg: batch)
+
+    execute(job("one"), spark, config, AS_OF)
+    log = RunLog(spark, config)
+    assert log.up_to_date(job("one"), AS_OF + timedelta(days=1))
+    assert not log.up_to_date(job("two"), AS_OF)
+
+
+def test_a_table_that_is_gone_is_made_again(spark: SparkSession, config: Config) -> None:
+    execute(_writer(), spark, config, AS_OF)
+    assert RunLog(spark, config).up_to_date(_writer(), AS_OF)
+    shutil.rmtree(Path(config.warehouse.path) / "popular_items")
+    assert not RunLog(spark, config).up_to_date(_writer(), AS_OF)
 
 
 def test_no_user_id_and_no_secret_reach_the_row(spark: SparkSession, tmp_path: Path) -> None:

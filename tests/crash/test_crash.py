@@ -1,0 +1,108 @@
+"""Jobs killed half-way by `kill -9` and run again leave the tables of one clean run.
+
+A job runs as a program of its own. Its log says when a step starts and ends; at a chosen line its whole process group
+is killed. Then it runs again, is killed later, and so on, until it is let finish. The long form takes every job
+through three points (`make test-crash`); the short one, within `make test`, two jobs through one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from recsys import tables
+from recsys.config import Config
+from recsys.io import Warehouse
+from recsys.runner import line
+from tests.e2e.conftest import ROOT, SMALL, Shop, run_shop, shop_config
+from tests.support.warehouses import digests
+
+Served = tuple[Config, Warehouse]
+
+
+def _command(job: str, shop: Shop, warehouse: Path) -> list[str]:
+    overrides = [f"input.root={shop.raw}", f"warehouse={warehouse}", "spark.driver_memory=2g", *SMALL]
+    return [
+        sys.executable,
+        str(ROOT / "jobs" / f"{job}.py"),
+        f"--config={ROOT / 'conf/local.yaml'}",
+        f"--dataset={ROOT / 'conf/datasets/synthetic-shop.yaml'}",
+        f"--as-of={shop.as_of:%Y-%m-%dT%H:%M:%SZ}",
+        *(part for override in overrides for part in ("--set", override)),
+    ]
+
+
+def _run_killed_at(command: Sequence[str], lines: int) -> bool:
+    """Run a job and kill its process group when its log has had so many lines; tell whether it was still running."""
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
+    )
+    assert process.stderr is not None
+    seen = 0
+    for text in process.stderr:
+        seen += " recsys start " in text or " recsys done " in text
+        if seen >= lines:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return True
+    process.wait()
+    return False
+
+
+def _finish(command: Sequence[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def _log_lines(served: Served, job: str) -> int:
+    """How many lines a clean run of the job logs: two per step."""
+    row = served[1].read(tables.RUNS).where(f"job = '{job}' AND status = 'done'").orderBy("started_at").first()
+    assert row is not None
+    return 2 * len(row["steps"])
+
+
+def _assert_same(served: Served, warehouse: Warehouse, only: Sequence[str] | None = None) -> None:
+    expected, found = digests(served[1]), digests(warehouse)
+    names = expected if only is None else only
+    assert {name for name in names if expected[name] != found.get(name)} == set()
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("job", ["clean", "candidates"])
+def test_a_job_killed_between_its_writes_recovers(
+    spark: SparkSession, served: Served, shop: Shop, tmp_path: Path, job: str
+) -> None:
+    config = shop_config(shop.raw, tmp_path / "warehouse")
+    before = line.ORDER.index(job)
+    if before:
+        run_shop(spark, config, shop.as_of, last=line.ORDER[before - 1])
+    command = _command(job, shop, tmp_path / "warehouse")
+    assert _run_killed_at(command, max(1, _log_lines(served, job) - 1)), "the job ended before it was killed"
+    _finish(command)
+    warehouse = Warehouse(spark, config.warehouse)
+    writes = [table.name for table in line.load_jobs(ROOT / "jobs")[job].writes]
+    _assert_same(served, warehouse, [name for name in writes if name in digests(served[1])])
+    statuses = {row["status"] for row in warehouse.read(tables.RUNS).where(f"job = '{job}'").collect()}
+    assert statuses == {"lost", "done"}
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(5400)
+def test_every_job_killed_at_three_points_leaves_the_tables_of_a_clean_run(
+    spark: SparkSession, served: Served, shop: Shop, tmp_path: Path
+) -> None:
+    warehouse = tmp_path / "warehouse"
+    for job in line.ORDER:
+        command = _command(job, shop, warehouse)
+        lines = _log_lines(served, job)
+        for point in (1, max(1, lines // 2), lines):
+            assert _run_killed_at(command, point), f"{job} ended before line {point}"
+        _finish(command)
+    _assert_same(served, Warehouse(spark, shop_config(shop.raw, warehouse).warehouse))

@@ -1,0 +1,73 @@
+"""One small synthetic shop, taken through the whole line once; every test here reads the result."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from recsys.config import Config, load_config
+from recsys.io import Warehouse
+from recsys.runner import line
+from recsys.synthetic import ShopConfig, generate
+
+ROOT = Path(__file__).parents[2]
+EVENTS = 6000
+SMALL = (
+    "als.rank=8",
+    "als.iterations=3",
+    "candidates.k=30",
+    "ctr.epochs=2",
+    "ctr.hidden=[16]",
+    "ctr.batch_size=512",
+    "ctr.tensorboard=false",
+    "examples.shards=2",
+    "ranking.k=10",
+    "evaluation.bootstrap=50",
+)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """Raw logs of a shop and the instant that the line runs for."""
+
+    raw: Path
+    manifest: dict[str, Any]
+    as_of: datetime
+
+
+def shop_config(raw: Path, warehouse: Path, *more: str) -> Config:
+    """The config of a run on a shop's raw logs, small enough for a test."""
+    return load_config(
+        [ROOT / "conf/local.yaml"],
+        dataset=ROOT / "conf/datasets/synthetic-shop.yaml",
+        overrides=[f"input.root={raw}", f"warehouse={warehouse}", *SMALL, *more],
+    )
+
+
+def run_shop(spark: SparkSession, config: Config, as_of: datetime, **part: Any) -> list[tuple[str, str, float]]:
+    """Run the line, or a part of it, in the session of the tests."""
+    return line.run_line(spark, config, as_of, line.load_jobs(ROOT / "jobs"), **part)
+
+
+@pytest.fixture(scope="session")
+def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """Raw logs of a shop over 30 days, with a week after `as_of` to judge by."""
+    raw = tmp_path_factory.mktemp("shop") / "raw"
+    generate(spark, ShopConfig.for_events(EVENTS, days=30), str(raw))
+    manifest = json.loads((raw / "manifest.json").read_text(encoding="utf-8"))
+    end = datetime.fromisoformat(manifest["end"]).replace(tzinfo=UTC)
+    return Shop(raw, manifest, end - timedelta(days=7))
+
+
+@pytest.fixture(scope="session")
+def served(spark: SparkSession, shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Warehouse]:
+    """The warehouse after one whole run."""
+    config = shop_config(shop.raw, tmp_path_factory.mktemp("served") / "warehouse")
+    run_shop(spark, config, shop.as_of)
+    return config, Warehouse(spark, config.warehouse)

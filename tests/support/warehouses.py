@@ -1,0 +1,41 @@
+"""Warehouses compared: one digest per table, over every row, blind to order and to columns that tell of the run."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from recsys import tables
+from recsys.io import Warehouse
+
+OF_THE_RUN = ("runs",)
+OF_THE_PLACE = {"models": ("path", "config")}
+"""Columns that name where the warehouse and its input lie."""
+
+
+def digests(warehouse: Warehouse, *, without: tuple[str, ...] = ()) -> dict[str, tuple[int, int]]:
+    """Rows and a hash of each table that exists."""
+    found = {}
+    for table in tables.ALL:
+        if table.name not in (*OF_THE_RUN, *without) and warehouse.exists(table):
+            found[table.name] = digest(
+                warehouse.read(table), leave_out=(*table.volatile, *OF_THE_PLACE.get(table.name, ()))
+            )
+    return found
+
+
+def digest(frame: DataFrame, *, leave_out: tuple[str, ...] = ()) -> tuple[int, int]:
+    """Rows of a frame and a hash that does not depend on their order."""
+    columns = [_comparable(field) for field in frame.schema.fields if field.name not in leave_out]
+    row = F.xxhash64(*columns).cast("decimal(38,0)")
+    found = frame.select(row.alias("h")).agg(F.count("*"), F.coalesce(F.sum("h"), F.lit(0))).first()
+    assert found is not None
+    return int(found[0]), int(found[1])
+
+
+def _comparable(field: T.StructField) -> Column:
+    """Maps have no order and no hash: their sorted entries have."""
+    if isinstance(field.dataType, T.MapType):
+        return F.to_json(F.array_sort(F.map_entries(field.name)))
+    return F.col(field.name)
