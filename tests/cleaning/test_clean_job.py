@@ -1,0 +1,93 @@
+"""The job itself: what it writes, again, and in later batches; and what it does not write past the limit."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from jobs import clean
+from recsys import tables
+from recsys.config import Config
+from recsys.errors import DataError
+from recsys.io import Warehouse
+from tests.cleaning.support import dataset, event, lines, source, write
+
+pytestmark = pytest.mark.spark
+
+AS_OF = datetime(2024, 7, 1, tzinfo=UTC)
+ITEMS = {
+    "name": "goods",
+    "table": "items",
+    "path": "goods.csv",
+    "format": "csv",
+    "columns": {"item_id": "sku", "title": "title"},
+    "optional": True,
+}
+
+
+def config(root: Path, warehouse: Path, **more: Any) -> Config:
+    mapping = dataset(source(path="events"), ITEMS)
+    return Config.model_validate(
+        {"warehouse": {"path": str(warehouse)}, "input": {"root": str(root)}, "dataset": mapping.model_dump(), **more}
+    )
+
+
+def content(warehouse: Warehouse) -> dict[str, list[Any]]:
+    """Every table's rows without what tells of the run, sorted."""
+    found = {}
+    for table in (tables.EVENTS, tables.ITEMS, tables.QUARANTINE):
+        names = [name for name in table.column_names if name not in (*table.volatile, "ingest_date")]
+        rows = warehouse.read(table, required=False).select(*names).collect()
+        found[table.name] = sorted(map(repr, rows))
+    return found
+
+
+def test_runs_again_and_later_batches(spark: SparkSession, tmp_path: Path) -> None:
+    root = tmp_path / "raw"
+    cfg = config(root, tmp_path / "w", clean={"quarantine_limit": 0.5})
+    warehouse = Warehouse(spark, cfg.warehouse)
+    write(root, "events/1.json", lines([event(), event(id="e2", price="n/a"), event(id="e3"), event(id="e3")]))
+    write(root, "goods.csv", "sku,title\ni1,One\n")
+    clean.run(spark, cfg, AS_OF)
+    first = content(warehouse)
+    assert [len(first[name]) for name in ("events", "items", "quarantine")] == [2, 1, 2]
+
+    clean.run(spark, cfg, AS_OF)
+    assert content(warehouse) == first
+
+    # The next delivery sends an event again, under another file name, and changes a title.
+    (root / "events/1.json").unlink()
+    write(root, "events/2.json", lines([event(), event(id="e4", time="2024-06-01T00:00:00Z")]))
+    write(root, "goods.csv", "sku,title\ni1,Uno\ni2,Two\n")
+    clean.run(spark, cfg, AS_OF)
+    rows = {row["event_id"]: row for row in warehouse.read(tables.EVENTS).collect()}
+    assert sorted(rows) == ["e1", "e3", "e4"]
+    assert rows["e1"]["batch_id"] == rows["e3"]["batch_id"] != rows["e4"]["batch_id"]
+    assert {row["item_id"]: row["title"] for row in warehouse.read(tables.ITEMS).collect()} == {"i1": "Uno", "i2": "Two"}
+    assert len({row["batch_id"] for row in warehouse.read(tables.QUARANTINE).collect()}) == 1
+    assert spark.sparkContext._jsc.getPersistentRDDs().isEmpty()
+
+
+def test_past_the_limit_nothing_is_written(spark: SparkSession, tmp_path: Path) -> None:
+    cfg = config(tmp_path / "raw", tmp_path / "w")
+    write(tmp_path / "raw", "events/1.json", lines([event(), event(id="e2", price="n/a")]))
+    with pytest.raises(DataError, match=r"events: 50 % of 2 rows are broken.*bad_type:price in 1.*1\.json"):
+        clean.run(spark, cfg, AS_OF)
+    assert not any(Warehouse(spark, cfg.warehouse).exists(table) for table in (tables.EVENTS, tables.QUARANTINE))
+    assert spark.sparkContext._jsc.getPersistentRDDs().isEmpty()
+
+
+def test_the_batch_is_known_by_names_and_sizes(spark: SparkSession, tmp_path: Path) -> None:
+    from recsys.io.sources import read_batch
+
+    for place in ("here", "there"):
+        write(tmp_path / place, "events/1.json", lines([event()]))
+    mapping = dataset(source(path="events"))
+    here, there = (read_batch(spark, mapping, root=str(tmp_path / place)).batch_id for place in ("here", "there"))
+    assert here == there
+    write(tmp_path / "there", "events/2.json", lines([event()]))
+    assert read_batch(spark, mapping, root=str(tmp_path / "there")).batch_id != here
