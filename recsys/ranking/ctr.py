@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from recsys.progress import note
-from recsys.ranking.base import Baseline, Shard, TrainSettings, TrainTask
+from recsys.ranking.base import Baseline, TrainSettings, TrainTask
 from recsys.ranking.bundle import ModelBundle
 from recsys.ranking.calibration import Calibration
-from recsys.ranking.data import filesystem, snapshot_shards
+from recsys.ranking.data import snapshot_shards
 from recsys.ranking.launcher import HorovodLauncher, Launcher, LocalLauncher
 from recsys.ranking.spec import FittedSpec
 
@@ -43,7 +40,7 @@ class CtrRanker:
 
     def fit(self, task: TrainTask) -> ModelBundle:
         """Train and return the model of the best epoch."""
-        outcome = self._launcher.run(replace(task, baselines=_present(task.baselines, task.train)))
+        outcome = self._launcher.run(task)
         return ModelBundle(
             weights=outcome.weights,
             spec=FittedSpec.from_json(task.spec),
@@ -86,12 +83,3 @@ def snapshot_task(snapshot: str, *, spec: FittedSpec, settings: TrainSettings, l
     return TrainTask(
         shards["train"], shards["valid"], shards["test"], spec.to_json(), settings, baselines=BASELINES, log_dir=log_dir
     )
-
-
-def _present(baselines: tuple[Baseline, ...], shards: tuple[Shard, ...]) -> tuple[Baseline, ...]:
-    if not shards or not baselines:
-        return ()
-    fs, path = filesystem(shards[0].path)
-    with fs.open_input_file(path) as handle:
-        names = set(pq.ParquetFile(handle).schema_arrow.names)
-    return tuple(b for b in baselines if b.column in names)

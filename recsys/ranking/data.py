@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,22 +67,31 @@ def snapshot_shards(directory: str) -> dict[str, tuple[Shard, ...]]:
     Raises
     ------
     DataError
-        If there is no manifest (no snapshot, or one that was never finished), or training rows are missing.
+        If there is no manifest (no snapshot, or one that was never finished), if files differ from it, or if there is
+        nothing to train on.
     """
-    fs, inner = filesystem(directory)
-    path = f"{inner.rstrip('/')}/{MANIFEST}"
+    fs, inner = filesystem(directory.rstrip("/"))
+    path = f"{inner}/{MANIFEST}"
     if not fs.get_file_info(path).is_file:
         raise DataError(
             f"{directory} holds no finished snapshot of examples ({MANIFEST} is missing); "
             "run ctr_examples for this as_of first"
         )
-    with fs.open_input_file(path) as handle:
-        json.loads(handle.read())
-    out: dict[str, tuple[Shard, ...]] = {}
-    for split in ("train", "valid", "test"):
-        found = fs.get_file_info(f"{inner.rstrip('/')}/{split}").type != pafs.FileType.NotFound
-        out[split] = list_shards(f"{directory.rstrip('/')}/{split}") if found or split == "train" else ()
-    return out
+    with fs.open_input_stream(path) as handle:
+        listed: dict[str, list[dict[str, Any]]] = json.loads(handle.read())["splits"]
+    if not listed.get("train"):
+        raise DataError(f"the snapshot {directory} has no training examples; widen examples.window_days")
+    return {split: _listed(directory.rstrip("/"), split, listed.get(split, [])) for split in ("train", "valid", "test")}
+
+
+def _listed(directory: str, split: str, listed: Sequence[Mapping[str, Any]]) -> tuple[Shard, ...]:
+    if not listed:
+        return ()
+    expected = {f"{directory}/{entry['file']}": int(entry["rows"]) for entry in listed}
+    shards = list_shards(f"{directory}/{split}")
+    if {shard.path: shard.rows for shard in shards} != expected:
+        raise DataError(f"the {split} files in {directory} are not those of its {MANIFEST}; run ctr_examples again")
+    return shards
 
 
 def assign(shards: Sequence[Shard], size: int) -> list[tuple[Shard, ...]]:
@@ -169,6 +178,14 @@ class Reader:
             with fs.open_input_file(path) as handle:
                 out += [(shard.path, index) for index in range(pq.ParquetFile(handle).num_row_groups)]
         return out
+
+    def names(self, shards: Sequence[Shard]) -> set[str]:
+        """Return the columns of the first shard; none where there is no shard."""
+        for shard in shards[:1]:
+            fs, path = filesystem(shard.path)
+            with fs.open_input_file(path) as handle:
+                return set(pq.ParquetFile(handle).schema_arrow.names)
+        return set()
 
     def table(self, group: tuple[str, int], columns: Sequence[str] | None = None) -> pa.Table:
         """Read one row group: these columns, or all that the model needs."""

@@ -40,6 +40,7 @@ class Holdout:
         # Metrics are always over the population, so rows weigh 1 / sample_rate here whatever the loss does.
         self._reader = Reader(reader.spec, reader.layout, reader.label, reader.sample_rate, weigh=True)
         self._groups = reader.row_groups(shards)[comm.rank :: comm.size]
+        self._names = reader.names(shards)
         self._comm = comm
         self._keep = sum(s.rows for s in shards) * reader.layout.row_bytes / comm.size <= cache_bytes
         self._kept: list[Rows] | None = None
@@ -57,7 +58,7 @@ class Holdout:
         """Return the AUC of single columns; a null counts as last. Columns that are absent or null are left out."""
         out: dict[str, float] = {}
         label, rate = self._reader.label, self._reader.sample_rate
-        for baseline in baselines:
+        for baseline in (b for b in baselines if b.column in self._names):
             parts: list[Floats] = []
             for group in self._groups:
                 columns = [label, *([rate] if rate else []), baseline.column]

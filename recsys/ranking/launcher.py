@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -11,7 +12,7 @@ from recsys.errors import EnvironmentProblem, RecsysError
 from recsys.progress import note
 from recsys.ranking.base import TrainOutcome, TrainTask
 
-TAIL_LINES = 12
+NAMES_ERROR = re.compile(r"[\w.]*(Error|Problem|Exception)\b.*: \S")
 RankFunction = Callable[[TrainTask], TrainOutcome | RecsysError]
 
 
@@ -124,8 +125,8 @@ class HorovodLauncher:
                 f"{ranks} executor slots for training did not come within {self._start_timeout} s; "
                 "lower ctr.ranks, free executors or raise ctr.start_timeout_seconds"
             )
-        last = tail.last()
-        return f"a training rank ended early and took the job down: {last or said}"
+        said = tail.last() or f"its log on the executor says why ({said})"
+        return f"a training rank ended early and took the job down: {said}"
 
     @staticmethod
     def _checked(result: Any) -> TrainOutcome:
@@ -137,21 +138,25 @@ class HorovodLauncher:
 
 
 class Tail(io.TextIOBase):
-    """A stream that passes text on to stderr and remembers its last lines."""
+    """A stream that passes text on to stderr and remembers the last line that names an error."""
 
     def __init__(self) -> None:
-        self._lines: list[str] = []
+        self._partial = ""
+        self._last = ""
 
     def write(self, text: str) -> int:
-        """Take text."""
+        """Take text, in pieces of any length."""
         os.write(2, text.encode(errors="replace"))
-        self._lines = [*self._lines, *(line for line in text.splitlines() if line.strip())][-TAIL_LINES:]
+        *lines, self._partial = (self._partial + text).split("\n")
+        for line in lines:
+            bare = re.sub(r"^\[\d+\]<stderr>:", "", line)
+            if NAMES_ERROR.match(bare):
+                self._last = bare.strip()
         return len(text)
 
     def last(self) -> str:
-        """Return the last line that names an error, or nothing."""
-        named = [line.strip() for line in self._lines if "Error" in line or "rror:" in line]
-        return named[-1] if named else ""
+        """Return the last line of a traceback that names an error, or nothing."""
+        return self._last
 
 
 def run_rank(task: TrainTask) -> TrainOutcome | RecsysError:

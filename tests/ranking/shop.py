@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,6 +95,16 @@ def write(directory: Path, rows: pa.Table, *, shards: int, row_group: int = 400)
             rows.slice(first, last - first), directory / f"part-{index:05d}.parquet", row_group_size=row_group
         )
     return list_shards(str(directory))
+
+
+def manifest(directory: Path) -> None:
+    """Write the manifest of a snapshot, as `recsys.io.snapshot` does."""
+    splits = {
+        split: [{"file": f"{split}/{Path(s.path).name}", "rows": s.rows} for s in list_shards(str(directory / split))]
+        for split in ("train", "valid", "test")
+        if (directory / split).exists()
+    }
+    (directory / "manifest.json").write_text(json.dumps({"version": 1, "splits": splits}))
 
 
 def task(

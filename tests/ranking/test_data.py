@@ -88,10 +88,16 @@ def test_a_snapshot_needs_its_manifest(tmp_path: Path) -> None:
     shop.write(tmp_path / "train", shop.table(10, seed=1), shards=2)
     with pytest.raises(DataError, match="holds no finished snapshot"):
         snapshot_shards(str(tmp_path))
-    (tmp_path / "manifest.json").write_text("{}")
+    shop.manifest(tmp_path)
     shards = snapshot_shards(str(tmp_path))
     assert [s.rows for s in shards["train"]] == [5, 5]
     assert shards["valid"] == shards["test"] == ()
+    shop.write(tmp_path / "train", shop.table(12, seed=1), shards=3)
+    with pytest.raises(DataError, match="the train files in .* are not those of its manifest.json"):
+        snapshot_shards(str(tmp_path))
+    (tmp_path / "manifest.json").write_text('{"splits": {}}')
+    with pytest.raises(DataError, match="has no training examples"):
+        snapshot_shards(str(tmp_path))
 
 
 def test_paths_and_uris(tmp_path: Path) -> None:

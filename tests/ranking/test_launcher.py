@@ -65,10 +65,12 @@ def test_explanations() -> None:
         Exception("Timed out waiting for Spark tasks"), 3, Tail()
     )
     tail = Tail()
-    tail.write("[1]<stderr>:ValueError: broken\n")
-    tail.write("at the end\n")
+    tail.write("[1]<stderr>:Value")
+    tail.write("Error: broken\n[1]<stderr>:  raise SomeError: no\nat the end\n")
     assert launcher._explain(Exception("exit 1"), 2, tail).endswith("took the job down: ValueError: broken")
-    assert launcher._explain(Exception("exit\n 1"), 2, Tail()).endswith("took the job down: exit 1")
+    assert launcher._explain(Exception("exit\n 1"), 2, Tail()).endswith(
+        "took the job down: its log on the executor says why (exit 1)"
+    )
 
 
 def test_a_rank_sees_the_gpu_it_was_given_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.fast
 
 
 def _slices(values: list[list[float]], indices: list[int]) -> tf.IndexedSlices:
-    return tf.IndexedSlices(tf.constant(values), tf.constant(indices), tf.constant([4, 2]))
+    return tf.IndexedSlices(tf.constant(values, tf.float32), tf.constant(indices), tf.constant([4, 2]))
 
 
 def test_rows_with_the_same_index_are_summed() -> None:

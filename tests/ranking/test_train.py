@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -183,12 +182,12 @@ def test_a_foreign_table(tmp_path: Path) -> None:
     )
     settings = replace(shop.SETTINGS, epochs=6, learning_rate=0.01, dropout=0.0)
     task = TrainTask(shards["train"], shards["valid"], (), spec.to_json(), settings, label="clicked", sample_rate=None)
-    assert CtrRanker().fit(task).metrics["valid_auc_raw"] > 0.77  # 0.8 at best
+    assert CtrRanker().fit(task).metrics["valid_auc_raw"] > 0.75  # 0.8 at best; either column alone says nothing
 
 
 def test_a_snapshot_becomes_a_task(tmp_path: Path) -> None:
     shop.task(tmp_path, rows=400)
-    (tmp_path / "manifest.json").write_text(json.dumps({}))
+    shop.manifest(tmp_path)
     logs = tmp_path / "logs"
     logs.mkdir()
     (logs / "old").write_text("x")
