@@ -26,8 +26,12 @@ def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
     batch = read_batch(spark, cfg.dataset, root=cfg.input.root)
     name = batch.dataset.name
     known = {t.name: warehouse.read(t, where={"source": name}, required=False) for t in (tables.ITEMS, tables.USERS)}
-    rules = Rules.of(**cfg.clean.model_dump(), broadcast_limit_mb=cfg.spark.broadcast_limit_mb, now=now,
-                     max_list_length=batch.dataset.max_list_length)
+    rules = Rules.of(
+        **cfg.clean.model_dump(),
+        broadcast_limit_mb=cfg.spark.broadcast_limit_mb,
+        now=now,
+        max_list_length=batch.dataset.max_list_length,
+    )
     origin = Origin(batch.dataset, batch.batch_id, now, batch.root)
     with cleaned(batch.frames, origin=origin, rules=rules, existing=known) as rows:
         rows.check(quarantine_limit=cfg.clean.quarantine_limit, duplicate_limit=cfg.clean.duplicate_limit)

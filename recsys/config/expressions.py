@@ -10,261 +10,54 @@ import difflib
 from typing import Final
 
 import sqlglot
-from sqlglot import exp
+from sqlglot import Token, TokenType, exp
 from sqlglot.errors import ParseError, TokenError
-from sqlglot.tokens import Token, TokenType
 
-FUNCTIONS: Final = frozenset(
-    [
-        "abs",
-        "acos",
-        "add_months",
-        "array",
-        "array_compact",
-        "array_contains",
-        "array_distinct",
-        "array_except",
-        "array_intersect",
-        "array_join",
-        "array_max",
-        "array_min",
-        "array_position",
-        "array_remove",
-        "array_repeat",
-        "array_size",
-        "array_sort",
-        "array_union",
-        "arrays_overlap",
-        "arrays_zip",
-        "ascii",
-        "base64",
-        "bin",
-        "bround",
-        "btrim",
-        "cast",
-        "ceil",
-        "ceiling",
-        "char",
-        "char_length",
-        "character_length",
-        "chr",
-        "coalesce",
-        "concat",
-        "concat_ws",
-        "contains",
-        "conv",
-        "crc32",
-        "date",
-        "date_add",
-        "date_diff",
-        "date_format",
-        "date_from_unix_date",
-        "date_part",
-        "date_sub",
-        "date_trunc",
-        "dateadd",
-        "datediff",
-        "datepart",
-        "day",
-        "dayofmonth",
-        "dayofweek",
-        "dayofyear",
-        "decode",
-        "element_at",
-        "elt",
-        "endswith",
-        "exists",
-        "exp",
-        "extract",
-        "filter",
-        "find_in_set",
-        "flatten",
-        "floor",
-        "forall",
-        "format_number",
-        "format_string",
-        "from_unixtime",
-        "from_utc_timestamp",
-        "get_json_object",
-        "greatest",
-        "hash",
-        "hex",
-        "hour",
-        "if",
-        "ifnull",
-        "initcap",
-        "instr",
-        "isnan",
-        "isnotnull",
-        "isnull",
-        "last_day",
-        "lcase",
-        "least",
-        "left",
-        "len",
-        "length",
-        "levenshtein",
-        "ln",
-        "locate",
-        "log",
-        "log10",
-        "log1p",
-        "log2",
-        "lower",
-        "lpad",
-        "ltrim",
-        "make_date",
-        "make_timestamp",
-        "map",
-        "map_keys",
-        "map_values",
-        "md5",
-        "minute",
-        "mod",
-        "month",
-        "months_between",
-        "named_struct",
-        "nanvl",
-        "negative",
-        "next_day",
-        "nullif",
-        "nvl",
-        "nvl2",
-        "octet_length",
-        "overlay",
-        "parse_url",
-        "pmod",
-        "position",
-        "positive",
-        "pow",
-        "power",
-        "quarter",
-        "regexp_count",
-        "regexp_extract",
-        "regexp_extract_all",
-        "regexp_instr",
-        "regexp_like",
-        "regexp_replace",
-        "regexp_substr",
-        "repeat",
-        "replace",
-        "reverse",
-        "right",
-        "rint",
-        "round",
-        "rpad",
-        "rtrim",
-        "second",
-        "sequence",
-        "sha",
-        "sha1",
-        "sha2",
-        "shiftleft",
-        "shiftright",
-        "sign",
-        "signum",
-        "size",
-        "slice",
-        "sort_array",
-        "soundex",
-        "split",
-        "split_part",
-        "sqrt",
-        "startswith",
-        "struct",
-        "substr",
-        "substring",
-        "substring_index",
-        "timestamp_micros",
-        "timestamp_millis",
-        "timestamp_seconds",
-        "to_date",
-        "to_timestamp",
-        "to_utc_timestamp",
-        "transform",
-        "translate",
-        "trim",
-        "trunc",
-        "try_add",
-        "try_cast",
-        "try_divide",
-        "try_element_at",
-        "try_multiply",
-        "try_subtract",
-        "try_to_number",
-        "try_to_timestamp",
-        "typeof",
-        "ucase",
-        "unbase64",
-        "unhex",
-        "unix_date",
-        "unix_micros",
-        "unix_millis",
-        "unix_seconds",
-        "upper",
-        "url_decode",
-        "url_encode",
-        "weekday",
-        "weekofyear",
-        "xxhash64",
-        "year",
-        "zip_with",
-    ]
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+FUNCTIONS: Final = _words(
+    """
+    abs acos add_months array array_compact array_contains array_distinct array_except array_intersect
+    array_join array_max array_min array_position array_remove array_repeat array_size array_sort
+    array_union arrays_overlap arrays_zip ascii base64 bin bround btrim cast ceil ceiling char char_length
+    character_length chr coalesce concat concat_ws contains conv crc32 date date_add date_diff date_format
+    date_from_unix_date date_part date_sub date_trunc dateadd datediff datepart day dayofmonth dayofweek
+    dayofyear decode element_at elt endswith exists exp extract filter find_in_set flatten floor forall
+    format_number format_string from_unixtime from_utc_timestamp get_json_object greatest hash hex hour if
+    ifnull initcap instr isnan isnotnull isnull last_day lcase least left len length levenshtein ln locate
+    log log10 log1p log2 lower lpad ltrim make_date make_timestamp map map_keys map_values md5 minute mod
+    month months_between named_struct nanvl negative next_day nullif nvl nvl2 octet_length overlay parse_url
+    pmod position positive pow power quarter regexp_count regexp_extract regexp_extract_all regexp_instr
+    regexp_like regexp_replace regexp_substr repeat replace reverse right rint round rpad rtrim second
+    sequence sha sha1 sha2 shiftleft shiftright sign signum size slice sort_array soundex split split_part
+    sqrt startswith struct substr substring substring_index timestamp_micros timestamp_millis
+    timestamp_seconds to_date to_timestamp to_utc_timestamp transform translate trim trunc try_add try_cast
+    try_divide try_element_at try_multiply try_subtract try_to_number try_to_timestamp typeof ucase unbase64
+    unhex unix_date unix_micros unix_millis unix_seconds upper url_decode url_encode weekday weekofyear
+    xxhash64 year zip_with
+    """
 )
 """Spark SQL functions whose value depends on their arguments alone."""
 
-_KEYWORDS: Final = frozenset(
-    [
-        "and",
-        "or",
-        "not",
-        "in",
-        "is",
-        "null",
-        "like",
-        "rlike",
-        "ilike",
-        "regexp",
-        "between",
-        "case",
-        "when",
-        "then",
-        "else",
-        "end",
-        "as",
-        "from",
-        "for",
-        "distinct",
-        "leading",
-        "trailing",
-        "both",
-        "any",
-        "some",
-        "all",
-        "div",
-        "xor",
-        "array_type",
-        "interval",
-    ]
+_KEYWORDS: Final = _words(
+    """
+    all and any array_type as between both case distinct div else end for from ilike in interval is leading
+    like not null or regexp rlike some then trailing when xor
+    """
 )
-_TYPES: Final = frozenset(
-    ["decimal", "numeric", "dec", "char", "varchar", "string", "array", "map", "struct", "timestamp", "date"]
+_TYPES: Final = _words(
+    """
+    array char date dec decimal map numeric string struct timestamp varchar
+    """
 )
-_CLOCKS: Final = frozenset(
-    [
-        "current_catalog",
-        "current_database",
-        "current_date",
-        "current_schema",
-        "current_time",
-        "current_timestamp",
-        "current_timezone",
-        "current_user",
-        "localtimestamp",
-        "now",
-        "session_user",
-        "user",
-    ]
+_CLOCKS: Final = _words(
+    """
+    current_catalog current_database current_date current_schema current_time current_timestamp
+    current_timezone current_user localtimestamp now session_user user
+    """
 )
 _FORBIDDEN: Final = (
     (exp.Query, "a subquery"),
@@ -314,7 +107,7 @@ def referenced_columns(text: str) -> frozenset[str]:
     return frozenset(_columns(text, tree))
 
 
-def _columns(text: str, tree: exp.Expression) -> list[str]:
+def _columns(text: str, tree: exp.Condition) -> list[str]:
     names = []
     for column in tree.find_all(exp.Column):
         first = column.parts[0]

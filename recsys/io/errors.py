@@ -10,7 +10,7 @@ from typing import Final
 from recsys.errors import ConfigError, DataError, EnvironmentProblem, RecsysError
 
 _FILE: Final = re.compile(
-    r"(?:reading file|read file|footer for file|CSV file|Footer in file|read(?:ing)? the footer of the file|file path):? *"
+    r"(?:reading file|read file|footer for file|CSV file|Footer in file|footer of the file|file path):? *"
     r"['\"]?((?:file:|[a-z0-9+]+://|/)[^\s'\",]+)"
 )
 _NOT_PARQUET: Final = re.compile(r"((?:file:|[a-z0-9+]+://|/)\S+) is not a Parquet file")
@@ -89,7 +89,8 @@ def _expression(text: str) -> RecsysError:
         r"\[(CAST_INVALID_INPUT|CAST_OVERFLOW|DIVIDE_BY_ZERO|ARITHMETIC_OVERFLOW|INVALID_ARRAY_INDEX\w*)", text
     )
     return ConfigError(
-        f"an expression of the mapping can't be computed for a value of the data ({kind.group(1) if kind else 'error'}); "
+        "an expression of the mapping can't be computed for a value of the data "
+        f"({kind.group(1) if kind else 'error'}); "
         "use try_cast, try_divide, try_element_at and their like, which give null instead"
     )
 

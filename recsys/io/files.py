@@ -45,7 +45,7 @@ def list_files(spark: SparkSession, path: str, *, table: bool = False) -> list[I
     jvm: Any = spark._jvm
     try:
         pattern = jvm.org.apache.hadoop.fs.Path(f"{path}/_delta_log/*.json" if table else path)
-        files = pattern.getFileSystem(spark._jsc.hadoopConfiguration())  # type: ignore[attr-defined]
+        files = pattern.getFileSystem(spark._jsc.hadoopConfiguration())
         matches = files.globStatus(pattern) or []
         found: list[InputFile] = []
         for match in matches:

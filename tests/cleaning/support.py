@@ -15,7 +15,9 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from recsys.config.dataset import Dataset
 from recsys.io.sources import read_batch
 from recsys.transforms.cleaning import Bounds, Origin, Rules, cleaned
+from recsys.transforms.cleaning.mapping import REASONS_TEXT
 from recsys.transforms.cleaning.quarantine import Tally
+from recsys.transforms.cleaning.shape import shape
 
 NOW = datetime(2024, 7, 1, tzinfo=UTC)
 BOUNDS = Bounds(datetime(1990, 1, 1, tzinfo=UTC), datetime(2024, 7, 2, tzinfo=UTC), max_id_length=40, max_list_length=5)
@@ -101,6 +103,14 @@ class Outcome:
             for reason in row["reasons"]:
                 found[reason] = found.get(reason, 0) + row["copies"]
         return found
+
+
+def mapped(spark: SparkSession, mapping: Dataset, root: Path) -> list[Row]:
+    """Read a folder and map it, without what follows; clean rows alone may come."""
+    batch = read_batch(spark, mapping, root=str(root))
+    rows = [row for one in shape(batch.frames, timezone=mapping.timezone, bounds=BOUNDS) for row in one.frame.collect()]
+    assert [row[REASONS_TEXT] for row in rows if row[REASONS_TEXT]] == []
+    return rows
 
 
 def clean(

@@ -67,7 +67,10 @@ def test_runs_again_and_later_batches(spark: SparkSession, tmp_path: Path) -> No
     rows = {row["event_id"]: row for row in warehouse.read(tables.EVENTS).collect()}
     assert sorted(rows) == ["e1", "e3", "e4"]
     assert rows["e1"]["batch_id"] == rows["e3"]["batch_id"] != rows["e4"]["batch_id"]
-    assert {row["item_id"]: row["title"] for row in warehouse.read(tables.ITEMS).collect()} == {"i1": "Uno", "i2": "Two"}
+    assert {row["item_id"]: row["title"] for row in warehouse.read(tables.ITEMS).collect()} == {
+        "i1": "Uno",
+        "i2": "Two",
+    }
     assert len({row["batch_id"] for row in warehouse.read(tables.QUARANTINE).collect()}) == 1
     assert spark.sparkContext._jsc.getPersistentRDDs().isEmpty()
 

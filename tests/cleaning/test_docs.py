@@ -18,7 +18,9 @@ BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)
 
 
 def test_every_reason_stands_in_the_table() -> None:
-    assert re.findall(r"^\| `([a-z_]+(?::\w+)?)` \| (.*) \|$", PAGE, flags=re.MULTILINE) [-len(REASONS) :] == list(REASONS.items())
+    assert re.findall(r"^\| `([a-z_]+(?::\w+)?)` \| (.*) \|$", PAGE, flags=re.MULTILINE)[-len(REASONS) :] == list(
+        REASONS.items()
+    )
 
 
 def test_the_smallest_mapping_is_one() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from tests.cleaning.support import clean, dataset, lines, source, write
+from recsys.config.dataset import FILE, RAW
+from tests.cleaning.support import dataset, lines, mapped, source, write
 
 pytestmark = pytest.mark.spark
 
@@ -57,8 +59,12 @@ FORMATS: list[tuple[str, str, Any, Any]] = [
     ("json", "e.json", "json", text("e.json", lines(objects()))),
     ("json gz", "e.json.gz", "json", text("e.json.gz", lines(objects()))),
     ("json blank lines", "e.json", "json", text("e.json", "\n" + lines(objects()).replace("\n", "\n\n"))),
-    ("json latin-1", "e.json", {"type": "json", "encoding": "ISO-8859-1"},
-     text("e.json", "\n".join(json.dumps(o, ensure_ascii=False) for o in objects()), "latin-1")),
+    (
+        "json latin-1",
+        "e.json",
+        {"type": "json", "encoding": "ISO-8859-1"},
+        text("e.json", "\n".join(json.dumps(o, ensure_ascii=False) for o in objects()), "latin-1"),
+    ),
     ("parquet", "e.parquet", "parquet", lambda root: parquet(root / "e.parquet")),
     ("parquet directory", "e", "parquet", lambda root: parquet(root / "e" / "part-0.parquet")),
 ]
@@ -69,27 +75,25 @@ def test_format(spark: SparkSession, tmp_path: Path, path: str, form: Any, make:
     root = tmp_path / "raw data"
     root.mkdir()
     make(root)
-    found = clean(spark, dataset(source(path=path, format=form)), root)
-    rows = sorted(found.tables["events"], key=lambda row: row["event_id"])
-    assert [(r["user_id"], r["event_type"], r["quantity"], r["price"], r["session_step"]) for r in rows] == [
+    rows = mapped(spark, dataset(source(path=path, format=form)), root)
+    # A directory of two equal files holds every row twice.
+    assert len(rows) == 2 * len({row[FILE] for row in rows})
+    assert {(r["user_id"], r["event_type"], r["quantity"], r["price"], r["session_step"]) for r in rows} == {
         ("José", "view", 1.0, 2.5, 1),
         ("Zoë", "purchase", 2.0, 1.5, 1),
-    ]
-    # A directory of two equal files holds every row twice; nothing else is refused.
-    assert set(found.reasons()) <= {"duplicate_row"}
-    assert all(row["source_file"].startswith(("e", "d")) for row in found.quarantine)
+    }
+    assert all("raw%20data/" in row[FILE] for row in rows)
+    assert all("e1" in row[RAW] or "e2" in row[RAW] for row in rows)
 
 
 def test_delta(spark: SparkSession, tmp_path: Path) -> None:
     spark.createDataFrame(objects()).write.format("delta").save(str(tmp_path / "e"))
-    found = clean(spark, dataset(source(path="e", format="delta")), tmp_path)
-    assert found.column("events", "event_id") == ["e1", "e2"]
+    rows = mapped(spark, dataset(source(path="e", format="delta")), tmp_path)
+    assert sorted(row["event_id"] for row in rows) == ["e1", "e2"]
 
 
 def test_typed_columns_keep_their_types(spark: SparkSession, tmp_path: Path) -> None:
     """Ids that became floats, times without a zone, NaN for nothing."""
-    from datetime import datetime
-
     table = pa.table(
         {
             "user": pa.array([13085.0, float("nan")]),
@@ -102,11 +106,7 @@ def test_typed_columns_keep_their_types(spark: SparkSession, tmp_path: Path) -> 
     pq.write_table(table, tmp_path / "e.parquet")
     columns = {"user_id": "user", "session_id": "session", "item_id": "item", "event_time": "at", "price": "price"}
     one = source(path="e.parquet", format="parquet", columns={**columns, "event_type": {"literal": "view"}})
-    import zoneinfo  # noqa: F401
-
-    rules_now = dataset(one, timezone="Europe/London")
-    found = clean(spark, rules_now, tmp_path)
-    rows = sorted(found.tables["events"], key=lambda row: row["item_id"])
+    rows = sorted(mapped(spark, dataset(one, timezone="Europe/London"), tmp_path), key=lambda row: row["item_id"])
     assert [row["user_id"] for row in rows] == ["13085", "anon:s2"]
     assert [row["price"] for row in rows] == [1.5, None]
     assert [row["event_time"].hour for row in rows] == [11, 12]
@@ -141,8 +141,8 @@ def times(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dict
             "event_time": {"column": "time", "format": form},
         }
         sources.append(source(name=f"s{at}", path=f"{at}.json", columns=columns))
-    found = clean(spark, dataset(*sources, timezone="Europe/Berlin"), root)
-    return {row["item_id"]: str(row["event_time"]) for row in found.tables["events"]}
+    rows = mapped(spark, dataset(*sources, timezone="Europe/Berlin"), root)
+    return {row["item_id"]: str(row["event_time"]) for row in rows}
 
 
 @pytest.mark.parametrize("at", range(len(TIMES)), ids=[f"{form}-{value}" for form, value, _ in TIMES])

@@ -49,7 +49,11 @@ def test_records_follow_one_another(spark: SparkSession, tmp_path: Path) -> None
         ("a", "2024-02-01", "2024-03-01", False, "first"),
         ("a", "2024-03-01", None, True, "second"),
     ]
-    assert [row["available"] for row in sorted(found.tables["items"], key=lambda r: r["valid_from"])] == [True, True, False]
+    assert [row["available"] for row in sorted(found.tables["items"], key=lambda r: r["valid_from"])] == [
+        True,
+        True,
+        False,
+    ]
     assert found.reasons() == {"bad_type:available": 1, "negative:price": 1, "bad_time:valid_from": 1}
 
 

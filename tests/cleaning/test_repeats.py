@@ -116,8 +116,6 @@ def test_a_basket_becomes_events_of_their_own(spark: SparkSession, tmp_path: Pat
     }
     rows = [{"order": "o1", "user": "u", "time": "2024-05-01", "items": ["a", "b", "a"], "qtys": [1, 2, 3]}]
     write(tmp_path, "o.json", lines(rows))
-    found = clean(
-        spark, dataset(source(path="o.json", columns=columns, explode=["item_id", "quantity"])), tmp_path
-    )
+    found = clean(spark, dataset(source(path="o.json", columns=columns, explode=["item_id", "quantity"])), tmp_path)
     rows_found = sorted((r["event_id"], r["item_id"], r["quantity"], r["position"]) for r in found.tables["events"])
     assert rows_found == [("o1-1", "a", 1.0, None), ("o1-2", "b", 2.0, None), ("o1-3", "a", 3.0, None)]

@@ -63,7 +63,10 @@ def marked(rows: DataFrame) -> dict[str, bool]:
 
 
 def test_a_robot_is_one_from_the_end_of_its_minute(spark: SparkSession) -> None:
-    fast = [(f"f{k}", "fast", 0.1 * k, None) for k in range(4)] + [("f-later", "fast", 1, None), ("f-far", "fast", 9999, None)]
+    fast = [(f"f{k}", "fast", 0.1 * k, None) for k in range(4)] + [
+        ("f-later", "fast", 1, None),
+        ("f-far", "fast", 9999, None),
+    ]
     slow = [(f"s{k}", "slow", 0.1 * k, None) for k in range(3)] + [("s-later", "slow", 1, None)]
     found = marked(frame(spark, fast + slow))
     assert {name for name, is_bot in found.items() if is_bot} == {"f-later", "f-far"}

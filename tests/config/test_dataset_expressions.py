@@ -78,7 +78,7 @@ def test_anything_else_is_refused(text: str) -> None:
 
 
 def test_a_mistyped_function_is_told_with_what_was_meant() -> None:
-    with pytest.raises(ValueError, match=r"function substrin is not on the list of pure functions; did you mean substring"):
+    with pytest.raises(ValueError, match=r"function substrin is not .*; did you mean substring"):
         referenced_columns("substrin(a, 1, 2)")
 
 

@@ -14,7 +14,8 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 from pyspark.sql import window as W
 
-from recsys.transforms.cleaning.mapping import FILE, PASSED_OVER, REASONS_TEXT
+from recsys.config.dataset import FILE
+from recsys.transforms.cleaning.mapping import PASSED_OVER, REASONS_TEXT
 
 KEY_HASH = "__key_hash"
 _ID_DIGITS = 32
@@ -84,4 +85,6 @@ def part_repeats(
     how = F.when(F.col("__content") == F.col("__kept_content"), "duplicate_row").otherwise("duplicate_key")
     repeats = ranked.where("__row > 1").withColumn(REASONS_TEXT, how)
     columns = frame.columns
-    return Parted(single.select(*columns).unionByName(ranked.where("__row = 1").select(*columns)), repeats.select(*columns))
+    return Parted(
+        single.select(*columns).unionByName(ranked.where("__row = 1").select(*columns)), repeats.select(*columns)
+    )

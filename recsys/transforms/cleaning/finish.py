@@ -43,7 +43,9 @@ def impressions(parts: Parts, robots: DataFrame | None) -> DataFrame:
     return _flagged(rows.select("*", F.to_date("shown_at").alias("shown_date")), robots, "shown_at")
 
 
-def states(name: str, parts: Parts, existing: DataFrame | None, *, stamp: Callable[[DataFrame], DataFrame]) -> DataFrame:
+def states(
+    name: str, parts: Parts, existing: DataFrame | None, *, stamp: Callable[[DataFrame], DataFrame]
+) -> DataFrame:
     """Finish items or users: records and merged sightings chained to a history with what is already known."""
     entity = {"items": "item_id", "users": "user_id"}[name]
     key = (entity, "valid_from")

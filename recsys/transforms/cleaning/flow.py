@@ -61,7 +61,9 @@ class Rules:
         last = now + timedelta(days=1) if latest is None else _date("clean.latest", latest)
         first = _date("clean.earliest", earliest)
         if first >= last:
-            raise ConfigError(f"clean.earliest {earliest} is not before clean.latest {last:%Y-%m-%d}; no event would be left")
+            raise ConfigError(
+                f"clean.earliest {earliest} is not before clean.latest {last:%Y-%m-%d}; no event would be left"
+            )
         bounds = Bounds(first, last, max_id_length=max_id_length, max_list_length=max_list_length)
         return cls(bounds, session_gap_minutes, bot_events_per_minute, bot_events_per_hour, broadcast_limit_mb)
 
@@ -199,9 +201,12 @@ def _report(tallies: Sequence[Tally], sources: Sequence[Source]) -> None:
         passed[one.source] += one.rows if one.passed_over else 0
     for source in sources:
         if not rows[source.name]:
-            raise DataError(f"source {source.name}: {source.path} holds no row; deliver it again, or take the source out")
+            raise DataError(
+                f"source {source.name}: {source.path} holds no row; deliver it again, or take the source out"
+            )
         if passed[source.name]:
-            note(f"source {source.name}: {passed[source.name]:,} of {rows[source.name]:,} rows passed over, as the mapping says")
+            share = f"{passed[source.name]:,} of {rows[source.name]:,} rows"
+            note(f"source {source.name}: {share} passed over, as the mapping says")
         if passed[source.name] == rows[source.name]:
             raise DataError(
                 f"source {source.name}: every one of {rows[source.name]:,} rows of {source.path} was passed over; "

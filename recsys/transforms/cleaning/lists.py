@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -38,5 +36,3 @@ def explode_lists(rows: DataFrame, *, table: str) -> DataFrame:
 
 def _is_list(rows: DataFrame, name: str) -> bool:
     return rows.schema[name].dataType.typeName() == "array"
-
-

@@ -48,7 +48,8 @@ def text_literal(text: str) -> str:
 def _text(value: str, found: T.DataType) -> str:
     if isinstance(found, (T.FloatType, T.DoubleType)):
         # An id that went through a tool without integer nulls: 13085.0 is 13085.
-        return f"CASE WHEN {value} = floor({value}) THEN CAST(CAST({value} AS BIGINT) AS STRING) ELSE CAST({value} AS STRING) END"
+        whole = f"CAST(CAST({value} AS BIGINT) AS STRING)"
+        return f"CASE WHEN {value} = floor({value}) THEN {whole} ELSE CAST({value} AS STRING) END"
     if isinstance(found, (T.ArrayType, T.MapType, T.StructType)):
         return f"to_json({value})"
     return f"CAST({value} AS STRING)"
