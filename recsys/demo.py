@@ -149,8 +149,10 @@ def _ceiling(spark: SparkSession, warehouse: Warehouse, as_of: datetime, raw: Pa
     if found is None:
         return "no ranker was trained"
     figures = found["metrics"]
+    if "test_auc_raw" not in figures:
+        return "the test split is too small to judge the ranker"
     ceiling = _auc_of_truth(spark, warehouse, as_of, raw)
-    model, popular = figures["test_auc"], figures["test_auc_popularity"]
+    model, popular = figures["test_auc_raw"], figures["test_auc_popularity"]
     reached = (model - popular) / (ceiling - popular)
     return (
         f"AUC on the test split: popularity {popular:.4f}, ranker {model:.4f}, true probabilities {ceiling:.4f}\n"
@@ -161,10 +163,10 @@ def _ceiling(spark: SparkSession, warehouse: Warehouse, as_of: datetime, raw: Pa
 def _auc_of_truth(spark: SparkSession, warehouse: Warehouse, as_of: datetime, raw: Path) -> float:
     from pyspark.ml.evaluation import BinaryClassificationEvaluator
 
-    truth = spark.read.parquet(str(raw / "truth")).select("list_id", F.col("sku").alias("item_id"), "p_click")
+    truth = spark.read.parquet(str(raw / "truth")).select("list_id", "item_id", "p_click_true")
     test = warehouse.read(tables.CTR_EXAMPLES, where={"as_of": as_of, "split": "test"})
     judged = test.select("list_id", "item_id", "label").join(truth, on=["list_id", "item_id"], how="inner")
-    evaluator = BinaryClassificationEvaluator(rawPredictionCol="p_click", labelCol="label", numBins=0)
+    evaluator = BinaryClassificationEvaluator(rawPredictionCol="p_click_true", labelCol="label", numBins=0)
     return float(evaluator.evaluate(judged))
 
 
