@@ -196,10 +196,9 @@ def _readers_agree(spark: SparkSession, warehouse: Warehouse) -> None:
         if text.strip():
             fresh.sql(text)
     assert fresh.table("recommendations_latest").count() == 5
-    published = DeltaTable(warehouse.path("recommendations")).to_pyarrow_dataset()
-    answer = duckdb.sql(
-        "SELECT user_id, list(item_id ORDER BY rank) FROM published GROUP BY user_id ORDER BY user_id"
-    ).fetchall()
+    database = duckdb.connect()
+    database.register("published", DeltaTable(warehouse.path("recommendations")).to_pyarrow_dataset())
+    answer = database.sql("SELECT user_id, list(item_id ORDER BY rank) FROM published GROUP BY 1 ORDER BY 1").fetchall()
     assert answer == [("u1", ["i2", "i4", "i3"]), ("u2", ["i3", "i5"])]
 
 
