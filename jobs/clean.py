@@ -40,7 +40,7 @@ def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
             if table in (tables.ITEMS, tables.USERS):
                 warehouse.replace(table, rows.tables[table.name], where={"source": name})
             elif warehouse.exists(table):
-                warehouse.merge(table, rows.tables[table.name], update=False)
+                warehouse.merge(table, rows.tables[table.name], update=False, prune=rows.days(table.name))
             else:
                 warehouse.replace(table, rows.tables[table.name], where={})
 

@@ -135,7 +135,9 @@ def _json(spark: SparkSession, source: Source, path: str) -> DataFrame:
     parsed = lines.where(F.length(F.trim("value")) > 0).select(
         F.col("value").alias(RAW), F.col("_metadata.file_path").alias(FILE), record.alias("__record")
     )
-    broken = F.col("__record").isNull() | F.col("__record").getField(_CORRUPT).isNotNull()
+    # Spark takes the first object of a list, and lets pass what follows an object: neither is one object per line.
+    whole = F.ltrim(F.col(RAW)).startswith("{") & F.rtrim(F.col(RAW)).endswith("}")
+    broken = F.col("__record").isNull() | F.col("__record").getField(_CORRUPT).isNotNull() | ~whole
     columns = [F.col("__record").getField(name).alias(name) for name in names]
     return parsed.select(*columns, RAW, FILE, broken.alias(BROKEN))
 
@@ -172,7 +174,6 @@ def _csv(spark: SparkSession, source: Source, path: str, files: list[InputFile])
         first = min((file for file in files if file.size), key=lambda file: file.path)
         names = reader.option("header", True).csv(first.path).columns
         _hint_at_json(source, first, names)
-    _require_columns(source, names)
     schema = T.StructType([T.StructField(name, T.StringType()) for name in [*names, _CORRUPT]])
     frame = (
         _csv_reader(spark, source)
@@ -181,6 +182,9 @@ def _csv(spark: SparkSession, source: Source, path: str, files: list[InputFile])
         .options(header=source.format.header, enforceSchema=not source.format.header)
         .csv(path)
     )
+    # Folders such as dt=2024-05-01 add columns of their own.
+    names += [name for name in frame.columns if name not in (*names, _CORRUPT)]
+    _require_columns(source, names)
     return _with_origin(frame, names, F.col(_CORRUPT).isNotNull())
 
 

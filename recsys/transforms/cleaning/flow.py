@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 
 from pyspark import StorageLevel
@@ -24,6 +24,7 @@ from recsys.transforms.cleaning.rules import Bounds
 from recsys.transforms.cleaning.shape import Shape, shape
 
 _BYTES_PER_KEY = 64
+_MOST_DAYS = 400
 
 
 @dataclass(frozen=True)
@@ -98,15 +99,33 @@ class Cleaned:
         Refused rows, by reason.
     tallies : list of Tally
         Rows by fate.
+    hashed_ids : bool
+        No source of events brings an `event_id` of its own.
     """
 
     tables: dict[str, DataFrame]
     quarantine: DataFrame
     tallies: list[Tally] = field(default_factory=list)
+    hashed_ids: bool = False
 
     def check(self, *, quarantine_limit: float, duplicate_limit: float) -> None:
         """Stop where too large a share of the rows of a table was refused; see `check_shares`."""
         check_shares(self.tallies, quarantine_limit=quarantine_limit, duplicate_limit=duplicate_limit)
+
+    def days(self, table: str) -> dict[str, list[date]] | None:
+        """The days that a merge by key has to search, as `{date column: days}`; None for all of them.
+
+        Only where the key is a hash of the row, time included, do equal keys have equal days. A batch over more than
+        `_MOST_DAYS` days is not worth a list.
+        """
+        if table != "events" or not self.hashed_ids:
+            return None
+        seen = self.tables[table].agg(F.min("event_date").alias("first"), F.max("event_date").alias("last")).first()
+        if seen is None or seen["first"] is None or (seen["last"] - seen["first"]).days >= _MOST_DAYS:
+            return None
+        return {
+            "event_date": [seen["first"] + timedelta(days=at) for at in range((seen["last"] - seen["first"]).days + 1)]
+        }
 
 
 @dataclass(frozen=True)
@@ -150,7 +169,8 @@ def cleaned(
             tallies += counted
         _report(tallies, [source for source, _ in frames])
         refused = [_quarantined(part, origin) for part in parts]
-        result = Cleaned({}, reduce(DataFrame.unionByName, refused), tallies)
+        hashed = all("event_id" not in source.columns for source, _ in frames)
+        result = Cleaned({}, reduce(DataFrame.unionByName, refused), tallies, hashed_ids=hashed)
         found = _robots(parts, rules, stack)
         for name in dict.fromkeys(part.shape.table for part in parts):
             mine = [(part.shape, part.kept) for part in parts if part.shape.table == name]

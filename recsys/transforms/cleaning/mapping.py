@@ -284,7 +284,7 @@ def _side_by_side(source: Source, bounds: Bounds) -> list[Column]:
     others: Sequence[Column] = [F.col(_ref(name)) for name in source.explode if name != "item_id"]
     differ = F.lit(False)
     for other in others:
-        differ = differ | F.coalesce(F.size(other) != F.size(items), F.lit(False)) & other.isNotNull()
+        differ = differ | (items.isNotNull() & other.isNotNull() & (F.size(other) != F.size(items)))
     too_long = F.exists(F.col("item_id"), lambda x: F.length(x) > bounds.max_id_length)
     found = [
         rules.reason(differ, "list_lengths_differ"),
