@@ -339,7 +339,7 @@ class RankingConfig(Section):
     k: PositiveInt = Field(20, description="Length of a user's list")
     batch_size: PositiveInt = Field(8192, description="Rows scored at once")
     retrieval_weight: Share = Field(
-        0.5,
+        0.75,
         description="Share of the retrieval order in the final score; the rest is the ranker's. Fitted on validation where `fit_blend`",
     )
     fit_blend: bool = Field(
