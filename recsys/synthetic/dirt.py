@@ -82,4 +82,4 @@ def spoil(value: Column, spoiled: Mapping[str, Column], defect: str = "defect") 
 
 def cut_short(line: Column) -> Column:
     """Return about the first 60 % of a line, as a write that was cut off leaves it."""
-    return F.substring(line, F.lit(1), (F.length(line) * 0.6).cast("int"))
+    return line.substr(F.lit(1), (F.length(line) * 0.6).cast("int"))
