@@ -1,9 +1,8 @@
-"""From small frames to arrays that executors share: packed on the executors, broadcast once, below a stated limit."""
+"""From small frames to arrays that executors share: collected as Arrow, broadcast once, below a stated limit."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -15,26 +14,14 @@ MEGABYTE = 1 << 20
 
 
 def collect_arrow(frame: DataFrame) -> pa.Table:
-    """Bring a frame to the driver as one Arrow table, without making a Python object per row.
+    """Bring a frame to the driver as one Arrow table.
 
     Only for what is about to be broadcast, after its size has been compared with the limit.
     """
-    rows = frame.mapInArrow(_pack, "blob binary").collect()
-    tables = [pa.ipc.open_stream(pa.py_buffer(row["blob"])).read_all() for row in rows]
-    if not tables:
-        return pa.table({name: pa.array([]) for name in frame.columns})
-    return pa.concat_tables(tables).combine_chunks()
-
-
-def _pack(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    kept = [batch for batch in batches if batch.num_rows]
-    if not kept:
-        return
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, kept[0].schema) as writer:
-        for batch in kept:
-            writer.write_batch(batch)
-    yield pa.RecordBatch.from_arrays([pa.array([sink.getvalue().to_pybytes()], pa.binary())], names=["blob"])
+    if hasattr(frame, "toArrow"):
+        return frame.toArrow().combine_chunks()
+    # Spark 3.5 has no public way around pandas.
+    return pa.Table.from_pandas(frame.toPandas(), preserve_index=False)
 
 
 def tiles_for(n_bytes: float, limit_mb: float) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,48 +68,39 @@ class Catalog:
         return np.asarray(code.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
-def proposable(sources: Sources) -> DataFrame:
-    """Return the distinct `item_id` that any source proposes or starts from."""
-    found = sources.neighbors.select("item_id").unionByName(
-        sources.neighbors.select(F.col("neighbor_id").alias("item_id"))
-    )
-    found = found.unionByName(sources.popular.select("item_id"))
-    if sources.item_factors is not None:
-        found = found.unionByName(sources.item_factors.select("item_id"))
-    return found.distinct()
-
-
 def size_in_bytes(sources: Sources) -> float:
-    """Estimate what `load_catalog` would hold."""
-    count = F.count("*").alias("n")
-    size = float(
-        _ID_BYTES * proposable(sources).agg(count).collect()[0]["n"]
-        + _NEIGHBOR_BYTES * sources.neighbors.agg(count).collect()[0]["n"]
-        + _LISTED_BYTES * sources.popular.agg(count).collect()[0]["n"]
-    )
+    """Estimate what `load_catalog` would hold; one pass over the sources."""
+    costs = [
+        sources.item_index.select(F.lit(_ID_BYTES).alias("bytes")),
+        sources.neighbors.select(F.lit(_NEIGHBOR_BYTES).alias("bytes")),
+        sources.popular.select(F.lit(_LISTED_BYTES).alias("bytes")),
+    ]
     if sources.item_factors is not None:
-        row = sources.item_factors.agg(F.sum(F.size("factors")).alias("n")).collect()[0]
-        size += 4.0 * (row["n"] or 0)
-    return size
+        costs.append(sources.item_factors.select((4 * F.size("factors")).alias("bytes")))
+    return float(reduce(DataFrame.unionByName, costs).agg(F.sum("bytes")).collect()[0][0] or 0)
 
 
 def load_catalog(sources: Sources) -> Catalog:
     """Bring the sources to the driver as arrays. Only below the broadcast limit."""
-    ids = sources.item_index.select("item_id", "idx")
-    table = blobs.collect_arrow(ids.join(proposable(sources), on="item_id", how="left_semi"))
-    if not table.num_rows:
-        table = pa.table({"item_id": pa.array([], pa.string()), "idx": pa.array([], pa.int32())})
-    table = table.sort_by("item_id")
-    names = table["item_id"].combine_chunks()
-    idx = table["idx"].to_numpy().astype(np.int64)
+    neighbors = blobs.collect_arrow(sources.neighbors.select("item_id", "neighbor_id", "score"))
+    popular = blobs.collect_arrow(sources.popular.select("segment", "rank", "item_id", "score"))
+    factors = sources.item_factors
+    vectors = None if factors is None else blobs.collect_arrow(factors.select("item_id", "factors"))
+    index = blobs.collect_arrow(sources.item_index.select("item_id", "idx"))
+    proposed = [*neighbors["item_id"].chunks, *neighbors["neighbor_id"].chunks, *popular["item_id"].chunks]
+    proposed += [] if vectors is None else vectors["item_id"].chunks
+    known = pc.is_in(index["item_id"], value_set=pa.chunked_array(proposed, pa.string()))
+    index = index.filter(known).sort_by("item_id")
+    names = index["item_id"].combine_chunks() if index.num_rows else pa.array([], pa.string())
+    idx = np.asarray(index["idx"].to_numpy(), dtype=np.int64)
     places = np.argsort(idx)
-    segments, lists = _popular(sources.popular, names)
+    segments, lists = _popular(popular, names)
     return Catalog(
         ids=names,
         idx=idx[places],
         places=places,
-        items=_factors(sources.item_factors, names),
-        neighbors=_neighbors(sources.neighbors, names),
+        items=_factors(vectors, names),
+        neighbors=_neighbors(neighbors, names),
         segments=segments,
         lists=lists,
     )
@@ -120,8 +112,7 @@ def _places(column: pa.ChunkedArray, names: pa.Array) -> kernels.Ints:
     return np.asarray(found.to_numpy(), dtype=np.int64)
 
 
-def _factors(factors: DataFrame | None, names: pa.Array) -> kernels.ItemMatrix:
-    table = None if factors is None else blobs.collect_arrow(factors.select("item_id", "factors"))
+def _factors(table: pa.Table | None, names: pa.Array) -> kernels.ItemMatrix:
     if table is None or not table.num_rows:
         return kernels.ItemMatrix(np.zeros(0, np.int64), np.zeros((0, 1), np.float32))
     place = _places(table["item_id"], names)
@@ -130,8 +121,7 @@ def _factors(factors: DataFrame | None, names: pa.Array) -> kernels.ItemMatrix:
     return kernels.ItemMatrix(place[order], np.ascontiguousarray(blobs.matrix(table["factors"])[order]))
 
 
-def _neighbors(neighbors: DataFrame, names: pa.Array) -> kernels.NeighborLists:
-    table = blobs.collect_arrow(neighbors.select("item_id", "neighbor_id", "score"))
+def _neighbors(table: pa.Table, names: pa.Array) -> kernels.NeighborLists:
     source, target = _places(table["item_id"], names), _places(table["neighbor_id"], names)
     known = np.flatnonzero((source >= 0) & (target >= 0))
     order = known[np.lexsort((target[known], source[known]))]
@@ -140,8 +130,7 @@ def _neighbors(neighbors: DataFrame, names: pa.Array) -> kernels.NeighborLists:
     return kernels.NeighborLists(offsets, target[order].astype(np.int32), score[order])
 
 
-def _popular(popular: DataFrame, names: pa.Array) -> tuple[pa.Array, list[tuple[kernels.Ints, kernels.Floats]]]:
-    table = blobs.collect_arrow(popular.select("segment", "rank", "item_id", "score"))
+def _popular(table: pa.Table, names: pa.Array) -> tuple[pa.Array, list[tuple[kernels.Ints, kernels.Floats]]]:
     place = _places(table["item_id"], names)
     score, rank = table["score"].to_numpy().astype(np.float64), table["rank"].to_numpy().astype(np.int64)
     segment = table["segment"].to_numpy().astype(str)
