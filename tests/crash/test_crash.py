@@ -21,6 +21,7 @@ from recsys import tables
 from recsys.config import Config
 from recsys.io import Warehouse
 from recsys.runner import line
+from tests.conftest import QUICK_JVM
 from tests.e2e.conftest import ROOT, SMALL, Shop, run_shop, shop_config
 from tests.support.warehouses import digests
 
@@ -29,6 +30,7 @@ Served = tuple[Config, Warehouse]
 
 def _command(job: str, shop: Shop, warehouse: Path) -> list[str]:
     overrides = [f"input.root={shop.raw}", f"warehouse={warehouse}", "spark.driver_memory=2g", *SMALL]
+    overrides.append(f"spark.conf={{spark.driver.extraJavaOptions: '{QUICK_JVM}'}}")
     return [
         sys.executable,
         str(ROOT / "jobs" / f"{job}.py"),

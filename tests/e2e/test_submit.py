@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from recsys import tables
 from recsys.config import load_config
 from recsys.io import Warehouse
+from tests.conftest import QUICK_JVM
 from tests.e2e.conftest import ROOT, SMALL, Shop
 
 DATA = ROOT.parent / "shared" / "data"
@@ -24,7 +25,14 @@ def submit(*arguments: str, spark_options: tuple[str, ...] = ()) -> subprocess.C
     """Run `spark-submit jobs/pipeline.py` with the interpreter of the tests first on the path."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     environment["PYSPARK_PYTHON"] = sys.executable
-    command = [str(SUBMIT), *spark_options, str(ROOT / "jobs" / "pipeline.py"), *arguments]
+    command = [
+        str(SUBMIT),
+        "--driver-java-options",
+        QUICK_JVM,
+        *spark_options,
+        str(ROOT / "jobs" / "pipeline.py"),
+        *arguments,
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=ROOT)
 
 
