@@ -555,7 +555,9 @@ RANKED = Table(
         Column("run_date", "date", "Date of as_of (UTC)", nullable=False),
         Column("as_of", "timestamp", "Exclusive upper bound of what was seen (UTC)", nullable=False),
         Column("user_id", "string", "Public user id", nullable=False),
-        Column("rank", "int", "1 is the best; above the length of a list: the reserve, never published", nullable=False),
+        Column(
+            "rank", "int", "1 is the best; above the length of a list: the reserve, never published", nullable=False
+        ),
         Column("item_id", "string", "Public item id", nullable=False),
         Column("score", "double", "Final score; higher is better", nullable=False),
         Column("prediction", "double", "Calibrated probability of engagement, 0 to 1; null without a ranker"),
@@ -568,7 +570,10 @@ RANKED = Table(
     ),
     key=("run_date", "user_id", "rank"),
     partitions=("run_date",),
-    checks={"rank_from_one": "rank >= 1", "prediction_is_probability": "prediction IS NULL OR (prediction >= 0 AND prediction <= 1)"},
+    checks={
+        "rank_from_one": "rank >= 1",
+        "prediction_is_probability": "prediction IS NULL OR (prediction >= 0 AND prediction <= 1)",
+    },
     retention_days=30,
     volatile=("generated_at",),
 )

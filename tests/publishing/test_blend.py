@@ -15,7 +15,10 @@ from recsys.ranking.rerank import Rules, allowed, rerank
 pytestmark = pytest.mark.spark
 
 AS_OF = datetime(2020, 1, 10, tzinfo=UTC)
-EXAMPLES = "list_id string, item_id string, label double, sample_rate double, logit double, candidate_rank double, position int"
+EXAMPLES = (
+    "list_id string, item_id string, label double, sample_rate double, logit double, "
+    "candidate_rank double, position int"
+)
 
 
 def test_the_better_order_wins(spark: SparkSession) -> None:
