@@ -2,7 +2,8 @@
 LANE ?= spark40
 RECSYS_CACHE ?= $(HOME)/.cache/recsys
 JARS ?= jars
-PYTEST_ARGS ?=
+# Two sessions side by side; the tests of a file stay together.
+PYTEST_ARGS ?= -n 2 --dist loadgroup
 COVERAGE ?= --cov --cov-report=term --cov-fail-under=90
 
 ifeq ($(filter $(LANE),spark40 spark35),)

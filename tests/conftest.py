@@ -12,6 +12,17 @@ from recsys.config.sections import WarehouseConfig
 from recsys.io import Warehouse
 from recsys.spark import local_session
 
+SHARE_A_SHOP = ("tests/e2e/", "tests/crash/")
+"""Folders whose tests read one expensive run of the line, made once."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file, and those that share a shop, on one worker: their fixtures are made once."""
+    for item in items:
+        name = item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group("shop" if name.startswith(SHARE_A_SHOP) else name))
+
+
 QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=512m"
 
 
