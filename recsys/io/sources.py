@@ -24,7 +24,16 @@ from recsys.io.files import InputFile, list_files
 
 _CORRUPT = "__corrupt"
 _HEAD_LINES = 500
-_SPARK_CHARSETS = frozenset(["utf-8", "ascii", "iso8859-1", "utf-16", "utf-16-be", "utf-16-le", "utf-32"])
+_SPARK_CHARSETS = {
+    "utf-8": "UTF-8",
+    "ascii": "US-ASCII",
+    "iso8859-1": "ISO-8859-1",
+    "utf-16": "UTF-16",
+    "utf-16-be": "UTF-16BE",
+    "utf-16-le": "UTF-16LE",
+    "utf-32": "UTF-32",
+}
+"""Charsets that every Spark reads, by the name that Python gives to all their spellings."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +219,7 @@ def _encoded(spark: SparkSession, source: Source) -> DataFrameReader:
     if name not in _SPARK_CHARSETS:
         # Spark 4 reads the charsets of its own list only, unless told otherwise; 3.5 ignores the key.
         spark.conf.set("spark.sql.legacy.javaCharsets", "true")
-    return spark.read.option("encoding", source.format.encoding)
+    return spark.read.option("encoding", _SPARK_CHARSETS.get(name, source.format.encoding))
 
 
 def _with_origin(frame: DataFrame, names: Iterable[str], broken: Column) -> DataFrame:

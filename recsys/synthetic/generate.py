@@ -40,6 +40,7 @@ def generate(spark: SparkSession, cfg: ShopConfig, out_dir: str, *, partitions: 
     """
     out = out_dir.rstrip("/")
     tasks = partitions or default_partitions(cfg)
+    Manifest.withdraw(out)
     rate = session_rate(cfg)
     with _utc(spark):
         counts = {

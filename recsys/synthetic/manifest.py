@@ -39,6 +39,11 @@ class Manifest(BaseModel):
         """Write the manifest beside the logs; done last, so that its presence marks a complete shop."""
         (Path(out_dir) / MANIFEST_NAME).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
+    @staticmethod
+    def withdraw(out_dir: str) -> None:
+        """Remove the manifest of an earlier shop, so that a run that is cut off leaves none."""
+        (Path(out_dir) / MANIFEST_NAME).unlink(missing_ok=True)
+
     @classmethod
     def load(cls, out_dir: str) -> Manifest:
         """Read the manifest of a shop."""

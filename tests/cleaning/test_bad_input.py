@@ -219,10 +219,10 @@ CASES: list[tuple[str, dict[str, Any], Callable[[Path], object], type[RecsysErro
     ("where of a wrong type", csv(where="price"), put("e.csv", HEADER + MANY), ConfigError, ["source actions"]),
     (
         "wrong arguments",
-        csv(columns=columns(price={"expr": "split(price)"})),
+        csv(columns=columns(price={"expr": "map_keys(price)"})),
         put("e.csv", HEADER + MANY),
         ConfigError,
-        ["source actions, price", "split(price)"],
+        ["source actions, price", "map_keys(price)"],
     ),
 ]
 

@@ -79,8 +79,8 @@ def test_or_of_its_hour(spark: SparkSession) -> None:
 
 
 def test_a_flag_rests_on_earlier_events_alone(spark: SparkSession) -> None:
-    early = [(f"e{k}", f"u{k % 4}", k * 0.13, None) for k in range(60)]
-    late = [(f"l{k}", f"u{k % 4}", 60 * 0.13 + k * 0.001, None) for k in range(400)]
+    early = [(f"e{k}", f"u{k % 4}", k * 0.05, None) for k in range(60)]
+    late = [(f"l{k}", f"u{k % 4}", 60 * 0.05 + k * 0.001, None) for k in range(400)]
     before, after = marked(frame(spark, early)), marked(frame(spark, early + late))
     assert any(before.values())
     assert {name: after[name] for name in before} == before

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from recsys.synthetic import ShopConfig
+from recsys.synthetic import Manifest, ShopConfig
 from recsys.synthetic import users as people
 from recsys.synthetic.__main__ import config_of, main, parser
 from recsys.synthetic.actions import CART, CLICK, ORDER, PAGE_VIEW, REFUNDED, Actions, make_actions
@@ -224,3 +225,10 @@ def test_flags_reach_the_config() -> None:
     args = parser().parse_args(["--out", "x", "--events", "5000", "--users", "99", "--set", "dirt=2.5"])
     cfg = config_of(args)
     assert (cfg.n_events, cfg.n_users, cfg.dirt, cfg.n_items) == (5_000, 99, 2.5, 420)
+
+
+def test_a_withdrawn_manifest_is_gone(tmp_path: Path) -> None:
+    Manifest.withdraw(str(tmp_path))
+    (tmp_path / "manifest.json").write_text("{}")
+    Manifest.withdraw(str(tmp_path))
+    assert not list(tmp_path.iterdir())

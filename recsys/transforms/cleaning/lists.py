@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from recsys.config.dataset import LISTABLE
 
@@ -18,7 +19,9 @@ def explode_lists(rows: DataFrame, *, table: str) -> DataFrame:
     """
     listed = [name for name in LISTABLE[table] if _is_list(rows, name)]
     others = [name for name in rows.columns if name not in listed]
-    zipped = F.arrays_zip(*(F.col(name).alias(name) for name in listed))
+    # A list that is null as a whole would make the zipped one null, and the row would vanish.
+    length = F.greatest(*(F.size(name) for name in listed), F.lit(0))
+    zipped = F.arrays_zip(*(_whole(rows, name, length).alias(name) for name in listed))
     one = rows.select(*others, F.posexplode(zipped).alias("__at", "__element"))
     position = F.col("__at") + F.lit(1)
 
@@ -32,6 +35,13 @@ def explode_lists(rows: DataFrame, *, table: str) -> DataFrame:
         return F.col(name)
 
     return one.select(*(value(name).alias(name) for name in rows.columns))
+
+
+def _whole(rows: DataFrame, name: str, length: Column) -> Column:
+    """A list, or as many nulls where it is null."""
+    kind = rows.schema[name].dataType
+    assert isinstance(kind, T.ArrayType)
+    return F.coalesce(F.col(name), F.array_repeat(F.lit(None).cast(kind.elementType), length.cast("int")))
 
 
 def _is_list(rows: DataFrame, name: str) -> bool:
