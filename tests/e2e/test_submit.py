@@ -17,7 +17,6 @@ from recsys.io import Warehouse
 from tests.conftest import QUICK_JVM
 from tests.e2e.conftest import ROOT, SMALL, Shop
 
-DATA = ROOT.parent / "shared" / "data"
 SUBMIT = Path(sys.executable).with_name("spark-submit")
 
 
@@ -71,21 +70,3 @@ def test_an_error_ends_spark_submit_with_its_code_and_one_sentence(tmp_path: Pat
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("recsys: ")
     assert "nowhere" in last
-
-
-@pytest.mark.real_data
-@pytest.mark.skipif(not DATA.is_dir(), reason="the public data sets are not beside the project")
-def test_movielens_final_lists_beat_popularity(spark: SparkSession, tmp_path: Path) -> None:
-    """The published claim: NDCG@10 on the time hold-out above popularity's, the interval of the difference above 0."""
-    warehouse = tmp_path / "warehouse"
-    done = submit(
-        f"--config={ROOT / 'conf/local.yaml'}",
-        f"--dataset={ROOT / 'conf/datasets/movielens-latest-small.yaml'}",
-        "--as-of=2017-01-01",
-        *_sets(f"input.root={DATA / 'movielens-latest-small'}", f"warehouse={warehouse}"),
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    metrics = Warehouse(spark, load_config(overrides=[f"warehouse={warehouse}"]).warehouse).read(tables.METRICS)
-    difference = metrics.where("stage = 'final-popular' AND slice = 'all' AND metric = 'ndcg' AND k = 10").first()
-    assert difference is not None
-    assert difference["ci_low"] > 0, f"difference {difference['value']} from {difference['ci_low']}"
