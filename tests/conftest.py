@@ -16,6 +16,7 @@ SHARE_A_SHOP = ("tests/e2e/", "tests/crash/")
 """Folders whose tests read one expensive run of the line, made once."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file, and those that share a shop, on one worker: their fixtures are made once."""
     for item in items:
