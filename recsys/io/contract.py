@@ -14,7 +14,9 @@ from recsys.tables import Table
 
 def schema_of(table: Table) -> T.StructType:
     """A table's columns as a Spark schema."""
-    return cast(T.StructType, T.StructType.fromDDL(table.ddl()))
+    # Spark 3.5 has the parser under its private name only.
+    parse = getattr(T.StructType, "fromDDL", None) or T._parse_datatype_string
+    return cast(T.StructType, parse(table.ddl()))
 
 
 def conform(frame: DataFrame, table: Table) -> DataFrame:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 import recsys
 from recsys import tables
@@ -50,6 +49,5 @@ def version_row(
         "data_versions": dict(data_versions),
         "checksums": {},
     }
-    schema = cast(T.StructType, T.StructType.fromDDL(tables.MODELS.ddl()))
     rows: list[tuple[Any, ...]] = [tuple(values[name] for name in tables.MODELS.column_names)]
-    return spark.createDataFrame(rows, schema)
+    return spark.createDataFrame(rows, tables.MODELS.ddl())

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import types as T
 
 from recsys import tables
 
@@ -126,9 +125,8 @@ def history(states: Iterable[Row], key: str) -> list[Row]:
 
 def frame(spark: SparkSession, table: tables.Table, rows: Iterable[Row], partitions: int = 2) -> DataFrame:
     """Make a frame of a table's rows."""
-    schema = T.StructType.fromDDL(table.ddl())
     data = [tuple(row.get(name) for name in table.column_names) for row in rows]
-    return spark.createDataFrame(data, schema).repartition(partitions)
+    return spark.createDataFrame(data, table.ddl()).repartition(partitions)
 
 
 def valid(states: Iterable[Row], key: str, instant: datetime, *, inclusive: bool = False) -> dict[str, Row]:
