@@ -98,7 +98,7 @@ def test_deltalake_and_duckdb_read_what_spark_wrote(served: Served) -> None:
     recommendations = DeltaTable(f"{config.warehouse.path}/recommendations").to_pyarrow_dataset()
     connection = duckdb.connect()
     connection.register("recommendations", recommendations)
-    counted = connection.sql("SELECT count(*), count(DISTINCT user_id), min(rank) FROM recommendations").fetchone()
+    counted = connection.execute("SELECT count(*), count(DISTINCT user_id), min(rank) FROM recommendations").fetchone()
     rows = warehouse.read(tables.RECOMMENDATIONS)
     assert counted == (rows.count(), rows.select("user_id").distinct().count(), 1)
 
