@@ -1,5 +1,5 @@
 """The shop and its clean run are those of the end-to-end tests."""
 
-from tests.e2e.conftest import served, shop
+from tests.e2e.conftest import digest_of_served, served, shop
 
-__all__ = ["served", "shop"]
+__all__ = ["digest_of_served", "served", "shop"]

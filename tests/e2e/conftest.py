@@ -15,6 +15,7 @@ from recsys.config import Config, load_config
 from recsys.io import Warehouse
 from recsys.runner import line
 from recsys.synthetic import ShopConfig, generate
+from tests.support.warehouses import Digests, digests
 
 ROOT = Path(__file__).parents[2]
 EVENTS = 6000
@@ -71,3 +72,9 @@ def served(spark: SparkSession, shop: Shop, tmp_path_factory: pytest.TempPathFac
     config = shop_config(shop.raw, tmp_path_factory.mktemp("served") / "warehouse")
     run_shop(spark, config, shop.as_of)
     return config, Warehouse(spark, config.warehouse)
+
+
+@pytest.fixture(scope="session")
+def digest_of_served(served: tuple[Config, Warehouse]) -> Digests:
+    """Digest of every table after that run, made once."""
+    return digests(served[1])

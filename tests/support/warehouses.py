@@ -9,12 +9,15 @@ from pyspark.sql import types as T
 from recsys import tables
 from recsys.io import Warehouse
 
+Digests = dict[str, tuple[int, int]]
+"""Rows and hash by table name."""
+
 OF_THE_RUN = ("runs",)
 OF_THE_PLACE = {"models": ("path", "config")}
 """Columns that name where the warehouse and its input lie."""
 
 
-def digests(warehouse: Warehouse, *, without: tuple[str, ...] = ()) -> dict[str, tuple[int, int]]:
+def digests(warehouse: Warehouse, *, without: tuple[str, ...] = ()) -> Digests:
     """Rows and a hash of each table that exists."""
     found = {}
     for table in tables.ALL:
