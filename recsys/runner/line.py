@@ -138,7 +138,8 @@ def run_line(
 def _run(log: RunLog, stage: Stage, changed: set[str], *, force: bool) -> tuple[str, str, float]:
     """Run a stage unless it is up to date, and remember which tables changed under later ones."""
     reads = {table.name for table in stage.job.reads}
-    if not force and not reads & changed and log.up_to_date(stage.job, stage.as_of):
+    feeders = ORDER[: ORDER.index(stage.job.name)]
+    if not force and not reads & changed and log.up_to_date(stage.job, stage.as_of, feeders=feeders):
         progress.note(f"{stage.label}: done before, skipped")
         return stage.label, "skipped", 0.0
     started = time.monotonic()

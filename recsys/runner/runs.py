@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -76,11 +76,12 @@ class RunLog:
             beat.join()
             self._end(run_id, status, error, time.monotonic() - started, recorder)
 
-    def up_to_date(self, job: Job, as_of: datetime) -> bool:
+    def up_to_date(self, job: Job, as_of: datetime, *, feeders: Collection[str] | None = None) -> bool:
         """Tell whether a job is done for an instant under this config and code, and nothing it reads was written since.
 
         A write counts when another run, for the same instant or by a job that knows no instant (`clean`, `index`),
-        put rows into a table that the job reads after the job had started.
+        put rows into a table that the job reads after the job had started. Some tables hold the work of several jobs
+        (`models`): `feeders` names those that come before this one; None means any other.
         """
         if not self.warehouse.exists(tables.RUNS):
             return False
@@ -96,6 +97,8 @@ class RunLog:
         fed = F.exists(F.map_entries("rows"), lambda entry: entry["key"].isin(reads) & (entry["value"] > 0))
         anytime = F.col("job").isin("clean", "index")
         newer = done.where((F.col("job") != job.name) & fed & ((F.col("as_of") == F.lit(as_of)) | anytime))
+        if feeders is not None:
+            newer = newer.where(F.col("job").isin(list(feeders)))
         row = mine.crossJoin(newer.agg(F.max("finished_at").alias("fed_at"))).first()
         if row is None or row["started_at"] is None:
             return False
