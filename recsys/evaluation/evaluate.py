@@ -54,7 +54,7 @@ def figures(
         stage, slice, metric, k, value, ci_low, ci_high, n.
     """
     depth, names = max(ks), list(stages)
-    number = F.array_position(F.array(*map(F.lit, names)), F.col("stage")).cast("int") - 1
+    number = F.call_function("array_position", F.array(*map(F.lit, names)), F.col("stage")).cast("int") - 1
     judged = (
         lists.where(F.col("stage").isin(*names) & (F.col("rank") <= depth))
         .select("user_id", number.alias("stage"), "rank", "item_id")

@@ -94,7 +94,7 @@ def because_evidence(lists: DataFrame, *, events: DataFrame, as_of: datetime) ->
     touched = events.where((F.col("event_time") < F.lit(as_of)) & ~F.col("is_bot")).select(
         "user_id",
         F.col("item_id").alias("because_item_id"),
-        (F.array_position(types, F.col("event_type")) - 1).cast("int").alias("strongest"),
+        (F.call_function("array_position", types, F.col("event_type")) - 1).cast("int").alias("strongest"),
     )
     return (
         touched.where("strongest >= 0")
