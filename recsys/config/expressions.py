@@ -28,7 +28,8 @@ FUNCTIONS: Final = _words(
     dayofyear decode element_at elt endswith exists exp extract filter find_in_set flatten floor forall
     format_number format_string from_unixtime from_utc_timestamp get_json_object greatest hash hex hour if
     ifnull initcap instr isnan isnotnull isnull last_day lcase least left len length levenshtein ln locate
-    log log10 log1p log2 lower lpad ltrim make_date make_dt_interval make_interval make_timestamp map map_keys map_values md5 minute mod
+    log log10 log1p log2 lower lpad ltrim make_date make_dt_interval make_interval make_timestamp map
+    map_keys map_values md5 minute mod
     month months_between named_struct nanvl negative next_day nullif nvl nvl2 octet_length overlay parse_url
     pmod position positive pow power quarter regexp_count regexp_extract regexp_extract_all regexp_instr
     regexp_like regexp_replace regexp_substr repeat replace reverse right rint round rpad rtrim second
