@@ -85,25 +85,39 @@ class RunLog:
         """
         if not self.warehouse.exists(tables.RUNS):
             return False
-        done = self.warehouse.delta(tables.RUNS).toDF().where("status = 'done'")
-        same = (F.col("config_hash") == job.state(self.spark, self.config)) & (
-            F.col("code_version") == recsys.__version__
-        )
-        instant = F.lit(True) if job.inputs else F.col("as_of") == F.lit(as_of)
-        mine = done.where((F.col("job") == job.name) & same & instant).agg(
-            F.max("started_at").alias("started_at"), F.max_by(F.map_keys("writes"), "started_at").alias("wrote")
-        )
-        reads = [table.name for table in job.reads]
-        fed = F.exists(F.map_entries("rows"), lambda entry: entry["key"].isin(reads) & (entry["value"] > 0))
-        anytime = F.col("job").isin("clean", "index")
-        newer = done.where((F.col("job") != job.name) & fed & ((F.col("as_of") == F.lit(as_of)) | anytime))
-        if feeders is not None:
-            newer = newer.where(F.col("job").isin(list(feeders)))
-        row = mine.crossJoin(newer.agg(F.max("finished_at").alias("fed_at"))).first()
-        if row is None or row["started_at"] is None:
+        done = self._done(as_of)
+        state = job.state(self.spark, self.config)
+        mine = [
+            run
+            for run in done
+            if (run["job"], run["config_hash"], run["code_version"]) == (job.name, state, recsys.__version__)
+            and (job.inputs is not None or run["same_instant"])
+        ]
+        if not mine:
             return False
-        there = all(self.warehouse.exists(tables.BY_NAME[name]) for name in row["wrote"])
-        return there and (row["fed_at"] is None or row["fed_at"] <= row["started_at"])
+        latest = max(mine, key=lambda run: run["started"])
+        reads = {table.name for table in job.reads}
+        fed = any(
+            run["finished"] > latest["started"] and reads & {name for name, rows in run["rows"].items() if rows}
+            for run in done
+            if run["job"] != job.name and (feeders is None or run["job"] in feeders)
+        )
+        return not fed and all(self.warehouse.exists(tables.BY_NAME[name]) for name in latest["writes"])
+
+    def _done(self, as_of: datetime) -> list[Row]:
+        """Finished runs for an instant, and those of jobs that know none: a handful, however old the warehouse is."""
+        runs = self.warehouse.delta(tables.RUNS).toDF().where("status = 'done'")
+        same_instant = F.col("as_of") == F.lit(as_of)
+        return (
+            runs.where(same_instant | F.col("job").isin("clean", "index"))
+            .select(
+                *("job", "config_hash", "code_version", "rows", "writes"),
+                same_instant.alias("same_instant"),
+                F.unix_micros("started_at").alias("started"),
+                F.unix_micros("finished_at").alias("finished"),
+            )
+            .collect()
+        )
 
     def _take(self, run_id: str, job: Job, as_of: datetime) -> None:
         held = f"{job.name}@{stamp(as_of)}"
