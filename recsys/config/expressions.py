@@ -29,16 +29,15 @@ FUNCTIONS: Final = _words(
     format_number format_string from_unixtime from_utc_timestamp get_json_object greatest hash hex hour if
     ifnull initcap instr isnan isnotnull isnull last_day lcase least left len length levenshtein ln locate
     log log10 log1p log2 lower lpad ltrim make_date make_dt_interval make_interval make_timestamp map
-    map_keys map_values md5 minute mod
-    month months_between named_struct nanvl negative next_day nullif nvl nvl2 octet_length overlay parse_url
-    pmod position positive pow power quarter regexp_count regexp_extract regexp_extract_all regexp_instr
-    regexp_like regexp_replace regexp_substr repeat replace reverse right rint round rpad rtrim second
-    sequence sha sha1 sha2 shiftleft shiftright sign signum size slice sort_array soundex split split_part
-    sqrt startswith struct substr substring substring_index timestamp_micros timestamp_millis
-    timestamp_seconds to_date to_timestamp to_utc_timestamp transform translate trim trunc try_add try_cast
-    try_divide try_element_at try_multiply try_subtract try_to_number try_to_timestamp typeof ucase unbase64
-    unhex unix_date unix_micros unix_millis unix_seconds upper url_decode url_encode weekday weekofyear
-    xxhash64 year zip_with
+    map_keys map_values md5 minute mod month months_between named_struct nanvl negative next_day nullif nvl
+    nvl2 octet_length overlay parse_url pmod position positive pow power quarter regexp_count regexp_extract
+    regexp_extract_all regexp_instr regexp_like regexp_replace regexp_substr repeat replace reverse right
+    rint round rpad rtrim second sequence sha sha1 sha2 shiftleft shiftright sign signum size slice
+    sort_array soundex split split_part sqrt startswith struct substr substring substring_index
+    timestamp_micros timestamp_millis timestamp_seconds to_date to_timestamp to_utc_timestamp transform
+    translate trim trunc try_add try_cast try_divide try_element_at try_multiply try_subtract try_to_number
+    try_to_timestamp typeof ucase unbase64 unhex unix_date unix_micros unix_millis unix_seconds upper
+    url_decode url_encode weekday weekofyear xxhash64 year zip_with
     """
 )
 """Spark SQL functions whose value depends on their arguments alone."""
