@@ -29,7 +29,8 @@ def test_the_better_order_wins(spark: SparkSession) -> None:
     ]
     examples = spark.createDataFrame(rows, EXAMPLES).repartition(3)
     found = fit_blend(examples, k=5, configured=1.0)
-    assert found.retrieval_weight < 0.5 and "40 validation lists" in found.why
+    # Up to one half the perfect ranker decides alone; of equal figures the one nearest to the configured weight stays.
+    assert found.retrieval_weight == 0.5 and "40 validation lists" in found.why
     assert fit_blend(examples.repartition(2), k=5, configured=1.0) == found
     without = fit_blend(examples.withColumn("candidate_rank", F.lit(None).cast("double")), k=5, configured=0.4)
     assert without.retrieval_weight == 0.4 and "0 validation lists" in without.why
