@@ -92,7 +92,7 @@ def summarise(spark: SparkSession, config: Config, as_of: datetime, raw: Path) -
         _title("Where to look"),
         f"tables       {warehouse.root}/<table>  (Delta; docs/tables.md, docs/sql.md)",
         f"report       {warehouse.path('reports', stamp(as_of), 'report.html')}",
-        f"TensorBoard  tensorboard --logdir {warehouse.path('models')}",
+        f"TensorBoard  tensorboard --logdir {warehouse.path('tensorboard')}",
     ]
 
 
