@@ -37,11 +37,18 @@ def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
         only_new_items=e.only_new_items,
         include_anonymous=cfg.candidates.include_anonymous,
     )
-    with persisted(found) as relevant, persisted(day.population(relevant)) as population:
+    available = cfg.candidates.exclude_unavailable
+    with (
+        persisted(found) as relevant,
+        persisted(day.population(relevant)) as population,
+        persisted(day.lists(population, exclude_unavailable=available, depth=max(e.ks))) as lists,
+        persisted(day.facts()) as facts,
+    ):
         figures = day.metrics(
+            lists=lists,
             relevant=relevant,
             population=population,
-            exclude_unavailable=cfg.candidates.exclude_unavailable,
+            facts=facts,
             ks=e.ks,
             resamples=e.bootstrap,
             seed=e.seed,
@@ -86,7 +93,7 @@ def report_of(warehouse: Warehouse, cfg: Config, day: Day) -> Report:
         figures=[row.asDict() for row in figures],
         examples=example_users(day.final, past=day.past, items=day.items, as_of=day.as_of),
         broken=broken_rows(warehouse.read(tables.QUARANTINE, required=False)),
-        tables=[(table.name, warehouse.read(table).count()) for table in present],
+        tables=[(table.name, warehouse.count(table)) for table in present],
         curves=training_curves(logs),
         places=[("tables", warehouse.root), ("TensorBoard", logs)],
     )

@@ -100,7 +100,7 @@ def _rows_per_table(warehouse: Warehouse) -> str:
     lines = []
     for table in tables.ALL:
         if warehouse.exists(table):
-            rows = warehouse.delta(table).toDF().count()
+            rows = warehouse.count(table)
             lines.append(f"{table.name:<18} {rows:>12,}  {table.comment}")
     return "\n".join(lines)
 

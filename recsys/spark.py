@@ -43,6 +43,12 @@ _LOCAL = {
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
     "spark.sql.files.maxPartitionBytes": "64m",
+    # A line plans hundreds of queries, many of them alike from job to job: with Spark's default of 100 generated
+    # classes each is compiled again, and each plan is printed in full for a page of the UI that nobody opens.
+    "spark.sql.codegen.cache.maxEntries": "2000",
+    "spark.sql.ui.explainMode": "simple",
+    # What is kept between two passes is read once or twice: finding the best encoding costs more than it saves.
+    "spark.sql.inMemoryColumnarStorage.compressed": "false",
     # The planner's codegen of very wide selects falls back by itself; its warning is noise on a terminal.
     "spark.log.level": "ERROR",
 }

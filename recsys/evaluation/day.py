@@ -78,17 +78,41 @@ class Day:
         """The users with truth and their slices."""
         return truth.population(relevant, past=self.past, users=self.users, as_of=self.as_of)
 
+    def lists(self, population: DataFrame, *, exclude_unavailable: bool, depth: int) -> DataFrame:
+        """The lists of every stage, popularity's made for the users that the line could know."""
+        unavailable = self.items.where("NOT available").select("item_id") if exclude_unavailable else None
+        baseline = popularity_lists(
+            popular=self.popular,
+            users=population.where("known").select("user_id"),
+            profiles=self.users,
+            seen=self.seen,
+            unavailable=unavailable,
+            depth=depth,
+        )
+        return truth.judged_lists(
+            candidates=self.candidates,
+            ranked=self.ranked,
+            recommendations=self.final,
+            baseline=baseline,
+            depth=depth,
+        )
+
+    def facts(self) -> DataFrame:
+        """What metrics ask of items; see `truth.item_facts`."""
+        return truth.item_facts(self.past, self.items, as_of=self.as_of)
+
     def metrics(
         self,
         *,
+        lists: DataFrame,
         relevant: DataFrame,
         population: DataFrame,
-        exclude_unavailable: bool,
+        facts: DataFrame,
         ks: Sequence[int],
         resamples: int,
         seed: int,
     ) -> DataFrame:
-        """Rows of `metrics`.
+        """Rows of `metrics`. Every frame is read several times: keep them while this one is.
 
         Raises
         ------
@@ -105,29 +129,13 @@ class Day:
         first = self.final.select("model_version").first()
         if first is None:
             raise DataError(f"no recommendations for {self.as_of:%Y-%m-%d}; run the job publish for this as_of first")
-        unavailable = self.items.where("NOT available").select("item_id") if exclude_unavailable else None
-        baseline = popularity_lists(
-            popular=self.popular,
-            users=population.where("known").select("user_id"),
-            profiles=self.users,
-            seen=self.seen,
-            unavailable=unavailable,
-            depth=max(ks),
-        )
-        lists = truth.judged_lists(
-            candidates=self.candidates,
-            ranked=self.ranked,
-            recommendations=self.final,
-            baseline=baseline,
-            depth=max(ks),
-        )
         found = metric_rows(
             lists,
             as_of=self.as_of,
             model_version=first["model_version"],
             relevant=relevant,
             population=population,
-            facts=truth.item_facts(self.past, self.items, as_of=self.as_of),
+            facts=facts,
             ks=ks,
             resamples=resamples,
             seed=seed,

@@ -113,7 +113,7 @@ def naming_violations(table: Table) -> Iterator[None]:
             ) from error
         if null:
             raise DataError(
-                f"table {table.name}: column {null.group(1)} may not be null; nothing was written"
+                f"table {table.name}: column {null.group(1).rstrip('.')} may not be null; nothing was written"
             ) from error
         raise
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from recsys import tables
-from recsys.io.contract import schema_of
 from recsys.io.literals import literal
 from recsys.io.warehouse import Warehouse
 
@@ -33,15 +32,17 @@ def mark_lost(warehouse: Warehouse, run_id: str) -> None:
 
 def finish(warehouse: Warehouse, run_id: str, values: Mapping[str, Any]) -> None:
     """Set columns of a run's row, while it is running."""
-    fields = [field for field in schema_of(tables.RUNS).fields if field.name in values]
-    schema = T.StructType([T.StructField(field.name, field.dataType) for field in fields])
-    row = warehouse.spark.createDataFrame([tuple(values[field.name] for field in fields)], schema)
-    merge = (
-        warehouse.delta(tables.RUNS)
-        .alias("t")
-        .merge(row.alias("s"), f"t.run_id = {literal(run_id)} AND t.status = 'running'")
-    )
-    merge.whenMatchedUpdate(set={name: F.col(f"s.{name}") for name in schema.names}).execute()
+    new: dict[str, str | Column] = {
+        name: _constant(value, tables.RUNS.column(name).type) for name, value in values.items()
+    }
+    warehouse.delta(tables.RUNS).update(f"run_id = {literal(run_id)} AND status = 'running'", new)
+
+
+def _constant(value: Any, kind: str) -> Column:
+    """A value of any type as a constant; maps, structs and arrays by way of JSON."""
+    if isinstance(value, (dict, list)):
+        return F.from_json(F.lit(json.dumps(value)), kind)
+    return F.lit(value).cast(kind)
 
 
 def is_conflict(error: Exception) -> bool:

@@ -100,6 +100,8 @@ class HorovodLauncher:
                     start_timeout=self._start_timeout,
                     use_gloo=True,
                     env=self._environment(),
+                    # The interpreter of Spark's own Python workers; a packed environment lies elsewhere on executors.
+                    executable=context.pythonExec,
                     stderr=tail,
                     verbose=1,
                 )

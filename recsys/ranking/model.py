@@ -33,13 +33,24 @@ class CtrNetwork:
         First value of the intercept: the log odds of the base rate.
     dropout_seed : int
         Seed of dropout, which may differ by rank; the weights' seed is `settings.seed`.
+    dtype : str
+        Of variables and arithmetic: `float32` to train, `float64` where a score may not depend on its batch.
     """
 
-    def __init__(self, layout: Layout, settings: TrainSettings, *, bias: float = 0.0, dropout_seed: int = 0) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        settings: TrainSettings,
+        *,
+        bias: float = 0.0,
+        dropout_seed: int = 0,
+        dtype: str = "float32",
+    ) -> None:
         if settings.model not in ARCHITECTURES:
             raise ConfigError(f"ctr.model is {settings.model!r}; known are {', '.join(ARCHITECTURES)}")
         self.layout = layout
         self._settings = settings
+        self._dtype = dtype
         self._random = np.random.default_rng([settings.seed, 1])
         self._named: dict[str, Any] = {}
         self.embeddings = [self._embedding(group) for group in layout.groups]
@@ -92,7 +103,7 @@ class CtrNetwork:
             variable.assign(weights[name])
 
     def _variable(self, name: str, value: Any) -> Any:
-        self._named[name] = keras.Variable(value, dtype="float32", trainable=True, name=name)
+        self._named[name] = keras.Variable(value, dtype=self._dtype, trainable=True, name=name)
         return self._named[name]
 
     def _embedding(self, group: Group) -> Any:
@@ -120,13 +131,14 @@ class CtrNetwork:
                 (self._variable(f"deep_{index}_kernel", self._glorot(size, width)), self._deep_bias(index, width))
             )
             if self._settings.batch_norm:
-                norm = keras.layers.BatchNormalization(momentum=0.9)
+                norm = keras.layers.BatchNormalization(momentum=0.9, dtype=self._dtype)
                 norm.build((None, width))
                 self._named |= {f"deep_{index}_norm_{v.name}": v for v in norm.weights}
                 layers.append(norm)
-            layers.append(keras.layers.Activation("relu"))
+            layers.append(keras.layers.Activation("relu", dtype=self._dtype))
             if self._settings.dropout > 0:
-                layers.append(keras.layers.Dropout(self._settings.dropout, seed=dropout_seed + index))
+                seed = dropout_seed + index
+                layers.append(keras.layers.Dropout(self._settings.dropout, seed=seed, dtype=self._dtype))
             size = width
         self._out = self._variable("out_kernel", self._glorot(size, 1))
         return layers
@@ -142,6 +154,7 @@ class CtrNetwork:
 
     def logits(self, ids: Any, dense: Any, *, training: bool) -> Any:
         """Return the logits, shape (n,), of ids (n, layout.ids) and numbers (n, layout.dense)."""
+        dense = tf.cast(dense, self._dtype)
         vectors, logit = [], self._bias + tf.linalg.matvec(dense, self._linear.value)
         for group, table in zip(self.layout.groups, self.embeddings, strict=True):
             rows = _fields(group, table.value, ids)
@@ -179,7 +192,7 @@ def _fields(group: Group, table: Any, ids: Any) -> Any:
     rows = tf.gather(table, mine + tf.constant(group.offsets, dtype=tf.int32))
     parts = [rows[:, : len(group.singles)]] if group.singles else []
     for field in group.sequences:
-        present = tf.cast(tf.not_equal(mine[:, field.start : field.stop], NULL_ID), tf.float32)[:, :, None]
+        present = tf.cast(tf.not_equal(mine[:, field.start : field.stop], NULL_ID), rows.dtype)[:, :, None]
         total = tf.reduce_sum(rows[:, field.start : field.stop] * present, axis=1, keepdims=True)
         parts.append(total / tf.maximum(tf.reduce_sum(present, axis=1, keepdims=True), 1.0))
     return tf.concat(parts, axis=1)

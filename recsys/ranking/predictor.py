@@ -16,8 +16,9 @@ from recsys.ranking.layout import Layout
 from recsys.ranking.model import CtrNetwork, Weights
 from recsys.ranking.spec import FittedSpec
 
-BLOCK = 64
-"""Batches are padded to a multiple: a row's score then has the same bits wherever in a batch it stands."""
+DECIMALS = 9
+"""Scores are computed in double precision and rounded to this. The order of a sum differs with a row's place in its
+batch, and so would the last bits of a score: a re-run on other executors could not give the same table."""
 
 Forward = Callable[[Any, Any], Any]
 
@@ -43,9 +44,7 @@ def logits(
     out = np.empty(len(ids), dtype=np.float64)
     for start in range(0, len(ids), size):
         part = slice(start, min(start + size, len(ids)))
-        n = part.stop - start
-        fill = [(0, -n % BLOCK), (0, 0)]
-        out[part] = np.asarray(run(np.pad(ids[part], fill), np.pad(dense[part], fill)))[:n]
+        out[part] = np.asarray(run(ids[part], dense[part]))
     return out
 
 
@@ -71,12 +70,12 @@ class Predictor:
         self._layout = Layout.of(spec)
         self._calibration = calibration
         self._batch_size = batch_size
-        network = CtrNetwork(self._layout, settings)
+        network = CtrNetwork(self._layout, settings, dtype="float64")
         network.load(weights)
         self._forward = forward(network)
 
     def predict(self, rows: pa.Table | pa.RecordBatch) -> Predictions:
         """Score rows, in their order."""
         packed = self._layout.pack(self._spec.encode(rows), rows.num_rows)
-        values = logits(self._forward, packed.ids, packed.dense, self._batch_size)
-        return Predictions(values, self._calibration.probability(values))
+        values = np.round(logits(self._forward, packed.ids, packed.dense, self._batch_size), DECIMALS)
+        return Predictions(values, np.round(self._calibration.probability(values), DECIMALS))

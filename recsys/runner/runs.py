@@ -125,18 +125,19 @@ class RunLog:
         if not self.warehouse.exists(tables.RUNS):
             self.warehouse.create(tables.RUNS)
         for _ in self._attempts():
-            for holder in self._holders(held):
-                if self._alive(holder):
-                    raise SliceHeldError(_held_by(holder, job.name, as_of))
-                self._retrying(partial(mark_lost, self.warehouse, holder["run_id"]))
             try:
                 insert_if_free(self.warehouse, row, held)
             except Exception as error:
                 if not is_conflict(error):
                     raise
                 continue
-            if any(holder["run_id"] == run_id for holder in self._holders(held)):
+            holders = self._holders(held)
+            if any(holder["run_id"] == run_id for holder in holders):
                 return
+            for holder in holders:
+                if self._alive(holder):
+                    raise SliceHeldError(_held_by(holder, job.name, as_of))
+                self._retrying(partial(mark_lost, self.warehouse, holder["run_id"]))
         raise SliceHeldError(f"{held}: other runs kept taking the slice; run again in a minute")
 
     def _holders(self, held: str) -> list[Row]:
@@ -198,7 +199,9 @@ class RunLog:
             "reads": recorder.reads,
             "writes": recorder.writes,
             "rows": recorder.rows,
-            "steps": [(step.name, round(step.seconds, 3), step.rows) for step in recorder.steps],
+            "steps": [
+                {"name": step.name, "seconds": round(step.seconds, 3), "rows": step.rows} for step in recorder.steps
+            ],
         }
         self._retrying(lambda: finish(self.warehouse, run_id, values))
 

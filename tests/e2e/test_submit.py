@@ -67,6 +67,7 @@ def test_an_error_ends_spark_submit_with_its_code_and_one_sentence(tmp_path: Pat
         *_sets(f"input.root={tmp_path / 'nowhere'}", f"warehouse={tmp_path / 'w'}"),
     )
     assert done.returncode == 3
-    last = done.stderr.strip().splitlines()[-1]
+    # spark-submit hands on what Python writes, stdout and stderr alike, on its own stdout.
+    last = done.stdout.strip().splitlines()[-1]
     assert last.startswith("recsys: ")
     assert "nowhere" in last
