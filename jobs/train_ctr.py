@@ -1,6 +1,6 @@
 """Train the ranker.
 
-Reads ctr_examples (and its Parquet snapshot) for `as_of`; writes the warehouse's directory `models/<model_version>` and
+Reads ctr_examples (and its Parquet snapshot) for `as_of`; writes the warehouse's directory `bundles/<model_version>` and
 last the row of `models`, keyed by `model_version`, that makes the version visible.
 """
 
@@ -25,7 +25,7 @@ def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
     """Read, fit the spec, train, save, make the version visible."""
     warehouse = Warehouse(spark, cfg.warehouse)
     version = version_of("ctr", as_of, cfg.ctr, cfg.examples)
-    path, logs = warehouse.path("models", version), warehouse.path("tensorboard", version)
+    path, logs = warehouse.path("bundles", version), warehouse.path("tensorboard", version)
     examples = warehouse.read(tables.CTR_EXAMPLES, where={"as_of": as_of, "split": "train"})
     with step("fit the feature spec"):
         spec = fit_spec(examples, cfg.ctr.inputs)

@@ -20,7 +20,7 @@ from recsys.errors import DataError
 from recsys.io import ddl
 from recsys.io.contract import conform, require_unique, schema_of
 from recsys.io.literals import condition, literal, quote
-from recsys.tables import Table
+from recsys.tables import BY_NAME, Table
 
 MADE_BY = {
     "events": "clean",
@@ -81,7 +81,12 @@ class Warehouse:
         return ".".join(quote(part) for part in parts)
 
     def path(self, *parts: str) -> str:
-        """A directory or file beside the tables: models, snapshots, reports."""
+        """A directory or file beside the tables: bundles, snapshots, reports.
+
+        Never inside one: VACUUM deletes whatever a table's log does not know.
+        """
+        if parts[0] in BY_NAME:
+            raise ValueError(f"{parts[0]} is a table; files of another kind need a directory of their own")
         return "/".join([self.root, *parts])
 
     def exists(self, table: Table) -> bool:

@@ -173,3 +173,9 @@ def test_optimize_keeps_the_rows(spark: SparkSession, warehouse: Warehouse) -> N
     warehouse.replace(tables.POPULAR_ITEMS, rows.repartition(4), where={"as_of": FIRST})
     warehouse.optimize(tables.POPULAR_ITEMS, where={"as_of": FIRST})
     assert warehouse.read(tables.POPULAR_ITEMS, where={"as_of": FIRST}).count() == 8
+
+
+def test_files_never_lie_inside_a_table(warehouse: Warehouse) -> None:
+    """VACUUM would delete them."""
+    with pytest.raises(ValueError, match="models is a table"):
+        warehouse.path("models", "v1")

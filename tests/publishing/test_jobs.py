@@ -197,7 +197,7 @@ def _readers_agree(spark: SparkSession, warehouse: Warehouse) -> None:
             fresh.sql(text)
     assert fresh.table("recommendations_latest").count() == 5
     database = duckdb.connect()
-    database.register("published", DeltaTable(warehouse.path("recommendations")).to_pyarrow_dataset())
+    database.register("published", DeltaTable(f"{warehouse.root}/recommendations").to_pyarrow_dataset())
     answer = database.sql("SELECT user_id, list(item_id ORDER BY rank) FROM published GROUP BY 1 ORDER BY 1").fetchall()
     assert answer == [("u1", ["i2", "i4", "i3"]), ("u2", ["i3", "i5"])]
 
