@@ -24,7 +24,7 @@ def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
     warehouse, x = Warehouse(spark, cfg.warehouse), cfg.examples
     first, today = daily.kept_days(as_of, x.window_days), daily.day_of(as_of)
     events = warehouse.read(tables.EVENTS, before=as_of, since=daily.midnight(first))
-    partials = {entity: warehouse.read(table) for entity, table in daily.TABLES.items()}
+    partials = {entity: warehouse.read(table, required=False) for entity, table in daily.TABLES.items()}
     daily.require_complete(events, partials, since=first, until=today)
     earlier = as_of - timedelta(days=x.label_window_days)
     source = examples.choose(

@@ -22,6 +22,7 @@ def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
     warehouse = Warehouse(spark, cfg.warehouse)
     today = daily.day_of(as_of)
     first = daily.kept_days(as_of, cfg.examples.window_days)
+    daily.require_past(warehouse.read(tables.EVENTS), as_of)
     events = warehouse.read(tables.EVENTS, before=as_of, since=daily.midnight(first))
     for entity, table in daily.TABLES.items():
         days = daily.stale_days(events, warehouse.read(table, required=False), since=first, until=today)

@@ -1,7 +1,7 @@
 """Train the ranker.
 
-Reads ctr_examples (and its Parquet snapshot) for `as_of`; writes the warehouse's directory `bundles/<model_version>` and
-last the row of `models`, keyed by `model_version`, that makes the version visible.
+Reads ctr_examples (and its Parquet snapshot) for `as_of`; writes the warehouse's directory `bundles/<model_version>`
+and last the row of `models`, keyed by `model_version`, that makes the version visible.
 """
 
 from __future__ import annotations

@@ -111,6 +111,27 @@ def stale_days(events: DataFrame, daily: DataFrame, *, since: date, until: date)
     return logged.join(kept, on="event_date", how="full").where(~same).select("event_date")
 
 
+def require_past(events: DataFrame, as_of: datetime) -> None:
+    """Check that there is an event before an instant (two values reach the driver).
+
+    Raises
+    ------
+    DataError
+        Telling what time the log covers.
+    """
+    time = F.unix_micros("event_time")
+    span = events.agg(F.min(time).alias("first"), F.max(time).alias("last")).head()
+    if span is None or span["first"] is None:
+        raise DataError("the table events is empty: nothing can be learned; check what clean put into quarantine")
+    first, last = (datetime.fromtimestamp(span[end] / 1e6, UTC) for end in ("first", "last"))
+    if first >= as_of:
+        raise DataError(
+            f"there is no event before {as_of:%Y-%m-%dT%H:%M:%SZ}: the log runs from {first:%Y-%m-%dT%H:%M:%SZ} to "
+            f"{last:%Y-%m-%dT%H:%M:%SZ}. Name a later --as-of; without shown lists the ranker also learns from "
+            "candidates of examples.label_window_days before it"
+        )
+
+
 def require_complete(events: DataFrame, partials: Mapping[Entity, DataFrame], *, since: date, until: date) -> None:
     """Check that no day of the partials is stale (at most one row per entity reaches the driver).
 

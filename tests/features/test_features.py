@@ -8,6 +8,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from recsys import tables
+from recsys.errors import DataError
 from recsys.transforms import daily, features
 from tests.features import logs
 from tests.features.logs import AS_OF, Row
@@ -139,3 +140,13 @@ def test_only_missing_and_changed_days_are_stale(spark: SparkSession) -> None:
     assert stale(daily.daily_partials(log, entity="item")) == []
     only = daily.daily_partials(log, entity="item", days=[date(2021, 3, 2)]).collect()
     assert [(r.event_date.day, r.n) for r in only] == [(2, 2)]
+
+
+def test_an_instant_before_the_log_is_told_what_the_log_covers(spark: SparkSession) -> None:
+    at = datetime(2021, 3, 4, 9, tzinfo=UTC)
+    log = logs.frame(spark, tables.EVENTS, [logs.event(event_id="e", user_id="u", item_id="i", event_time=at)])
+    daily.require_past(log, at + timedelta(seconds=1))
+    with pytest.raises(DataError, match="the log runs from 2021-03-04T09:00:00Z to 2021-03-04T09:00:00Z"):
+        daily.require_past(log, at)
+    with pytest.raises(DataError, match="table events is empty"):
+        daily.require_past(log.limit(0), at)
