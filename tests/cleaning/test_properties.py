@@ -86,7 +86,7 @@ def test_rows_in_are_rows_kept_and_rows_refused(
     assert len(set(ids)) == len(ids)
 
 
-@settings(FEW, max_examples=3)
+@FEW
 @given(rows=st.lists(CLEAN | DIRTY, min_size=20, max_size=40), seed=st.integers(0, 99))
 def test_neither_order_nor_files_matter(spark: SparkSession, tmp_path: Path, rows: list[Any], seed: int) -> None:
     first = run(spark, tmp_path / "a", rows)
