@@ -1,6 +1,6 @@
 """The whole line on the synthetic shop: seconds, CPU-seconds, peak memory and rows of each stage.
 
-    python -m benchmarks.line --rows 1000000 [--dir DIR] [--growth FILE] [--out FILE]
+    python -m benchmarks.line --rows 1000000 [--dir DIR] [--growth FILE] [--out FILE] [--set KEY=VALUE]
 
 The last line on stdout is one JSON object. With `--growth FILE` (a result of a smaller run) the CPU-seconds per event
 are compared.
@@ -12,6 +12,7 @@ import argparse
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,26 +33,28 @@ def main() -> None:
     parser.add_argument("--dir", default="benchmark-line", help="scratch directory; the shop in it is used again")
     parser.add_argument("--growth", metavar="FILE", help="JSON result of a smaller run to compare with")
     parser.add_argument("--out", metavar="FILE", help="also write the JSON result here")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one config key")
     flags = parser.parse_args()
-    result = measure(flags.rows, Path(flags.dir))
+    result = measure(flags.rows, Path(flags.dir), flags.set)
     if flags.growth:
         smaller = json.loads(Path(flags.growth).read_text(encoding="utf-8"))["metrics"]
         per_million = "cpu_s_per_million_events"
         result["metrics"]["growth_cpu_per_event"] = round(result["metrics"][per_million] / smaller[per_million], 3)
+    sys.stderr.write(f"\n{as_table(result['metrics'])}\n")
     text = json.dumps(result)
     if flags.out:
         Path(flags.out).write_text(text + "\n", encoding="utf-8")
     print(text)
 
 
-def measure(rows: int, folder: Path) -> dict[str, Any]:
+def measure(rows: int, folder: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Run the line once in a new warehouse and return the result."""
     raw, warehouse = folder / f"raw-{rows}", folder / f"warehouse-{rows}"
     shutil.rmtree(warehouse, ignore_errors=True)
     config = load_config(
         [ROOT / "conf/local.yaml"],
         dataset=ROOT / "conf/datasets/synthetic-shop.yaml",
-        overrides=[f"input.root={raw}", f"warehouse.path={warehouse}", "spark.master=local[2]"],
+        overrides=[f"input.root={raw}", f"warehouse.path={warehouse}", "spark.master=local[2]", *overrides],
     )
     spark = build_session(config, "benchmark line")
     if not (raw / "manifest.json").is_file():
@@ -80,6 +83,18 @@ def measure(rows: int, folder: Path) -> dict[str, Any]:
     metrics["cpu_s_per_million_events"] = round(metrics["cpu_s"] / metrics["events"] * 1e6, 1)
     metrics |= _rows(spark, str(warehouse))
     return {"name": "line", "metrics": metrics, "machine": describe()}
+
+
+def as_table(metrics: dict[str, float]) -> str:
+    """The figures of each job as a Markdown table."""
+    lines = ["| job | wall s | CPU s | peak GiB | rows written |", "|---|--:|--:|--:|---|"]
+    for job in line.ORDER:
+        written = {key.removeprefix(f"{job}_"): int(n) for key, n in metrics.items() if key.startswith(f"{job}_")}
+        rows = ", ".join(f"{key.removesuffix('_rows')} {n:,}" for key, n in written.items() if key.endswith("_rows"))
+        figures = " | ".join(f"{metrics[f'{job}_{unit}']:,}" for unit in ("wall_s", "cpu_s", "peak_gib"))
+        lines.append(f"| {job} | {figures} | {rows} |")
+    total = " | ".join(f"{metrics[unit]:,}" for unit in ("wall_s", "cpu_s", "peak_gib"))
+    return "\n".join([*lines, f"| **all** | {total} | |"])
 
 
 def _rows(spark: Any, warehouse: str) -> dict[str, float]:

@@ -29,8 +29,6 @@ from recsys.synthetic import ShopConfig, generate
 ROOT = Path(__file__).parents[1]
 HORIZON_DAYS = 7
 """Days at the end of the log that the recommendations are judged by."""
-SHORT = ("examples.negatives_per_positive=4", "ctr.epochs=3", "ctr.embedding_learning_rate=0.05")
-"""Settings that make the ranker's part short: fewer negatives, fewer and larger steps. `--set` overrides them."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -54,7 +52,7 @@ def run_demo(events: int, folder: Path, overrides: Sequence[str] = ()) -> str:
     config = load_config(
         [_shipped("conf", "recsys_conf") / "local.yaml"],
         dataset=_shipped("conf", "recsys_conf") / "datasets" / "synthetic-shop.yaml",
-        overrides=[f"input.root={raw}", f"warehouse.path={folder / 'warehouse'}", *SHORT, *overrides],
+        overrides=[f"input.root={raw}", f"warehouse.path={folder / 'warehouse'}", *overrides],
     )
     spark = build_session(config, "recsys demo")
     if not (raw / "manifest.json").is_file():

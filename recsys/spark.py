@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pyspark
+from pyspark import SparkConf
 from pyspark.sql import SparkSession
 
 from recsys.config import Config
@@ -51,6 +52,10 @@ _LOCAL = {
     "spark.sql.inMemoryColumnarStorage.compressed": "false",
     # The planner's codegen of very wide selects falls back by itself; its warning is noise on a terminal.
     "spark.log.level": "ERROR",
+}
+_CLUSTER = {
+    # Delta's default of 50 tasks is made for tables of millions of files; these have thousands.
+    "spark.databricks.delta.snapshotPartitions": "8",
 }
 _FIXED_EXECUTORS = {
     # Ranks of a training run and exact top-k both want executors that stay.
@@ -106,11 +111,9 @@ def _start(config: Config, app_name: str) -> SparkSession:
     settings = config.spark
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     builder: Any = SparkSession.builder.appName(app_name)
-    for key, value in {**_DELTA, **_RUNTIME, **_FIXED_EXECUTORS}.items():
+    for key, value in {**_DELTA, **_RUNTIME, **_FIXED_EXECUTORS, **_defaults(settings.profile, submitted)}.items():
         builder = builder.config(key, value)
     if settings.profile == "local":
-        for key, value in _LOCAL.items():
-            builder = builder.config(key, value)
         builder = builder.config("spark.sql.warehouse.dir", f"{config.warehouse.path}/_catalog")
         if not submitted:
             builder = builder.config("spark.driver.memory", settings.driver_memory)
@@ -128,6 +131,15 @@ def _start(config: Config, app_name: str) -> SparkSession:
         raise EnvironmentProblem(
             f"Spark could not be started ({str(error).splitlines()[0]}); run `make doctor`, and check JAVA_HOME"
         ) from error
+
+
+def _defaults(profile: str, submitted: bool) -> dict[str, str]:
+    """Settings of a profile that spark-submit did not name itself."""
+    defaults = _LOCAL if profile == "local" else _CLUSTER
+    if not submitted:
+        return defaults
+    named = SparkConf()
+    return {key: value for key, value in defaults.items() if not named.contains(key)}
 
 
 def _jars(config: Config) -> dict[str, str]:

@@ -190,7 +190,7 @@ class ExamplesConfig(Section):
     )
     window_days: PositiveInt = Field(30, description="Days of shown lists that are learned from")
     negatives_per_positive: PositiveFloat = Field(
-        10.0, description="Negatives kept per positive, sampled by a hash of the key"
+        4.0, description="Negatives kept per positive, sampled by a hash of the key"
     )
     valid_share: Share = Field(
         0.15,
@@ -302,12 +302,12 @@ class CtrConfig(Section):
     optimizer: Literal["adagrad", "adam"] = Field(
         "adagrad", description="Optimiser of the embeddings (the dense part takes Adam)"
     )
-    embedding_learning_rate: PositiveFloat = Field(0.02, description="Learning rate of the embeddings")
+    embedding_learning_rate: PositiveFloat = Field(0.05, description="Learning rate of the embeddings")
     learning_rate: PositiveFloat = Field(1e-3, description="Learning rate of the dense part")
     batch_size: PositiveInt = Field(2048, description="Examples per step and rank")
-    epochs: PositiveInt = Field(8, description="Most epochs")
+    epochs: PositiveInt = Field(5, description="Most epochs")
     patience: PositiveInt = Field(
-        2, description="Epochs without a better validation logloss before the rate falls, then stops"
+        1, description="Epochs without a better validation logloss before the rate falls, then stops"
     )
     correction: Literal["auto", "weights", "shift"] = Field(
         "auto",

@@ -28,6 +28,8 @@ def submit(*arguments: str, spark_options: tuple[str, ...] = ()) -> subprocess.C
         str(SUBMIT),
         "--driver-java-options",
         QUICK_JVM,
+        "--conf",
+        f"spark.executor.extraJavaOptions={QUICK_JVM}",
         *spark_options,
         str(ROOT / "jobs" / "pipeline.py"),
         *arguments,
