@@ -48,8 +48,8 @@ demo: $(STAMP) | ready ## the whole line on a synthetic shop of a million events
 	@$(BIN)/python -m recsys.demo
 
 .PHONY: test
-test: $(STAMP) | ready ## all tests but the long crash ones, with coverage
-	@$(BIN)/python -m pytest -m "not crash" $(COVERAGE) $(PYTEST_ARGS)
+test: $(STAMP) | ready ## all tests but the notebooks and the long crash ones, with coverage
+	@$(BIN)/python -m pytest -m "not crash and not notebook" $(COVERAGE) $(PYTEST_ARGS)
 
 .PHONY: test-fast
 test-fast: $(STAMP) | ready ## the tests for every commit
@@ -58,6 +58,10 @@ test-fast: $(STAMP) | ready ## the tests for every commit
 .PHONY: test-compat
 test-compat: $(STAMP) | ready ## end-to-end and cluster tests only; meant for LANE=spark35
 	@$(BIN)/python -m pytest -m "e2e or cluster" $(PYTEST_ARGS)
+
+.PHONY: test-notebooks
+test-notebooks: $(STAMP) | ready ## every notebook from its first cell to its last
+	@$(BIN)/python -m pytest -m notebook
 
 .PHONY: test-crash
 test-crash: $(STAMP) | ready ## every job killed at every point and run again

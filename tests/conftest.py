@@ -12,16 +12,18 @@ from recsys.config.sections import WarehouseConfig
 from recsys.io import Warehouse
 from recsys.spark import local_session
 
-SHARE_A_SHOP = ("tests/e2e/", "tests/crash/")
-"""Folders whose tests read one expensive run of the line, made once."""
+pytest_plugins = ["tests.support.shops"]
+
+READ_ONE_RUN = ("tests/e2e/test_line.py", "tests/crash/test_crash.py")
+"""Tests that read one expensive run of the line, made once."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file, and those that share a shop, on one worker: their fixtures are made once."""
+    """Keep the tests of a file, and those that read one run, on one worker: their fixtures are made once."""
     for item in items:
         name = item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group("shop" if name.startswith(SHARE_A_SHOP) else name))
+        item.add_marker(pytest.mark.xdist_group("one run" if name in READ_ONE_RUN else name))
 
 
 QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=512m"
@@ -44,9 +46,11 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
             "spark.databricks.delta.stats.skipping": "false",
         },
     )
-    # Tiny stages have nothing to adapt to, and planning them one by one costs a fifth of a run. What runs under
-    # spark-submit and in processes of their own keeps it on.
+    # Of a run over a few thousand rows a third goes into adapting, generating and compiling stages that run for
+    # milliseconds. What runs under spark-submit, in notebooks and in processes of their own keeps all of that on.
     session.conf.set("spark.sql.adaptive.enabled", "false")
+    session.conf.set("spark.sql.codegen.wholeStage", "false")
+    session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
     session.sparkContext.setCheckpointDir(str(tmp_path_factory.mktemp("checkpoints")))
     session.conf.set("spark.sql.shuffle.partitions", "2")
     yield session

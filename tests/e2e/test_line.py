@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from recsys import tables
 from recsys.config import Config
 from recsys.io import Warehouse
-from tests.e2e.conftest import Shop, run_shop, shop_config
+from tests.support.shops import Shop, run_shop, shop_config
 from tests.support.warehouses import Digests, digests
 
 pytestmark = pytest.mark.e2e

@@ -15,7 +15,7 @@ from recsys import tables
 from recsys.config import load_config
 from recsys.io import Warehouse
 from tests.conftest import QUICK_JVM
-from tests.e2e.conftest import ROOT, SMALL, Shop
+from tests.support.shops import ROOT, SMALL, Shop
 
 SUBMIT = Path(sys.executable).with_name("spark-submit")
 

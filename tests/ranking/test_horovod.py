@@ -15,17 +15,19 @@ pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _two_ranks(what: str) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def out() -> dict[str, Any]:
+    """What one session on two executors gave: training that works, then training that fails in three ways."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.ranking.two_ranks", what], cwd=ROOT, capture_output=True, text=True, timeout=800
+        [sys.executable, "-m", "tests.ranking.two_ranks"], cwd=ROOT, capture_output=True, text=True, timeout=800
     )
     assert done.returncode == 0, done.stderr[-4000:]
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
 
 
-def test_two_ranks_learn_what_one_learns() -> None:
-    out = _two_ranks("trains")  # ranks compare checksums of all weights before they return
+def test_two_ranks_learn_what_one_learns(out: dict[str, Any]) -> None:
+    """Ranks compare checksums of all weights before they return."""
     assert (out["two"]["ranks"], out["one"]["ranks"]) == (2, 1)
     assert out["two"]["train_rows"] == out["one"]["train_rows"] == 6000
     for figure in ("valid_auc_raw", "test_auc_raw"):
@@ -34,8 +36,7 @@ def test_two_ranks_learn_what_one_learns() -> None:
     assert len(out["checksum"]) == 64
 
 
-def test_what_goes_wrong_ends_the_job_with_a_sentence() -> None:
-    out = _two_ranks("fails")
+def test_what_goes_wrong_ends_the_job_with_a_sentence(out: dict[str, Any]) -> None:
     assert out["dies"]["kind"] == "EnvironmentProblem"
     assert out["dies"]["error"].startswith("a training rank ended early and took the job down: ")
     assert out["short"]["kind"] == "DataError"

@@ -65,19 +65,15 @@ def fails(task: TrainTask, launcher: HorovodLauncher) -> dict[str, Any]:
 
 def main() -> None:
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    what = sys.argv[1]
     spark = session()
-    with tempfile.TemporaryDirectory() as folder:
-        out: dict[str, Any]
-        if what == "trains":
-            out = trains(shop.task(Path(folder), rows=6000, shards=3, epochs=3))
-        else:
-            small = shop.task(Path(folder), rows=3000, shards=2, epochs=3)
-            dying = HorovodLauncher(ranks=2, start_timeout_seconds=120, stall_timeout_seconds=30, rank_function=dies)
-            out = {"dies": fails(small, dying)}
-            short = shop.task(Path(folder), rows=3000, shards=2, epochs=3, min_examples=10**6)
-            out["short"] = fails(short, HorovodLauncher(ranks=2, start_timeout_seconds=120))
-            out["slots"] = fails(small, HorovodLauncher(ranks=3, start_timeout_seconds=8))
+    with tempfile.TemporaryDirectory() as good, tempfile.TemporaryDirectory() as bad:
+        out = trains(shop.task(Path(good), rows=6000, shards=3, epochs=3))
+        small = shop.task(Path(bad), rows=3000, shards=2, epochs=3)
+        dying = HorovodLauncher(ranks=2, start_timeout_seconds=120, stall_timeout_seconds=30, rank_function=dies)
+        out["dies"] = fails(small, dying)
+        short = shop.task(Path(bad), rows=3000, shards=2, epochs=3, min_examples=10**6)
+        out["short"] = fails(short, HorovodLauncher(ranks=2, start_timeout_seconds=120))
+        out["slots"] = fails(small, HorovodLauncher(ranks=3, start_timeout_seconds=8))
     spark.stop()
     print(json.dumps(out))
 
