@@ -126,7 +126,7 @@ def test_a_second_run_skips_what_is_done(
 def test_run_again_with_the_future_in_the_log_every_table_is_the_same(
     spark: SparkSession, served: Served, digest_of_served: Digests, shop: Shop, tmp_path: Path
 ) -> None:
-    """Every job again, forced, after a burst of events at and after as_of, by old and new users on old and new items."""
+    """Every job again, forced, after events at and after as_of, by old and new users on old and new items."""
     config, warehouse = served
     raw = tmp_path / "raw"
     shutil.copytree(shop.raw, raw)

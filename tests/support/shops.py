@@ -1,4 +1,4 @@
-"""One small synthetic shop, and one run of the whole line on it that many tests read. A plugin of `tests/conftest.py`."""
+"""One small synthetic shop, and one run of the line on it that many tests read: a plugin of `tests/conftest.py`."""
 
 from __future__ import annotations
 
