@@ -27,6 +27,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=512m"
+"""A third of a short run's CPU goes to the JVM's second compiler, which pays off on long runs only."""
+QUICK_SQL = {
+    # Of a run over a few thousand rows a third goes into generating and compiling code for stages that run for
+    # milliseconds. Notebooks, the demo and the benchmarks keep that on.
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    # For each scan of a few rows Delta would run two jobs over the statistics of its files.
+    "spark.databricks.delta.stats.skipping": "false",
+    "spark.databricks.delta.snapshotPartitions": "2",
+}
+"""Settings for runs over little data."""
 
 
 @pytest.fixture(scope="session")
@@ -37,20 +48,15 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         cores=2,
         extra={
             "spark.driver.memory": "3g",
-            # A third of a test run's CPU went to the JVM's second compiler, which pays off on long runs only.
             "spark.driver.extraJavaOptions": QUICK_JVM,
             "spark.sql.shuffle.partitions": "2",
             "spark.default.parallelism": "2",
             "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("spark-warehouse")),
-            # For each scan of a few rows Delta would run two jobs over the statistics of its files.
-            "spark.databricks.delta.stats.skipping": "false",
+            **QUICK_SQL,
         },
     )
-    # Of a run over a few thousand rows a third goes into adapting, generating and compiling stages that run for
-    # milliseconds. What runs under spark-submit, in notebooks and in processes of their own keeps all of that on.
+    # Tiny stages have nothing to adapt to.
     session.conf.set("spark.sql.adaptive.enabled", "false")
-    session.conf.set("spark.sql.codegen.wholeStage", "false")
-    session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
     session.sparkContext.setCheckpointDir(str(tmp_path_factory.mktemp("checkpoints")))
     session.conf.set("spark.sql.shuffle.partitions", "2")
     yield session

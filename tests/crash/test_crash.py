@@ -7,6 +7,7 @@ through three points (`make test-crash`); the short one, within `make test`, two
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -22,7 +23,7 @@ from recsys import tables
 from recsys.config import Config
 from recsys.io import Warehouse
 from recsys.runner import line
-from tests.conftest import QUICK_JVM
+from tests.conftest import QUICK_JVM, QUICK_SQL
 from tests.support.shops import ROOT, SMALL, Shop, shop_config
 from tests.support.warehouses import Digests, digests
 
@@ -31,7 +32,7 @@ Served = tuple[Config, Warehouse]
 
 def _command(job: str, shop: Shop, warehouse: Path) -> list[str]:
     overrides = [f"input.root={shop.raw}", f"warehouse={warehouse}", "spark.driver_memory=2g", *SMALL]
-    overrides.append(f"spark.conf={{spark.driver.extraJavaOptions: '{QUICK_JVM}'}}")
+    overrides.append(f"spark.conf={json.dumps({'spark.driver.extraJavaOptions': QUICK_JVM, **QUICK_SQL})}")
     return [
         sys.executable,
         str(ROOT / "jobs" / f"{job}.py"),

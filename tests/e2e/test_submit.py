@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from recsys import tables
 from recsys.config import load_config
 from recsys.io import Warehouse
-from tests.conftest import QUICK_JVM
+from tests.conftest import QUICK_JVM, QUICK_SQL
 from tests.support.shops import ROOT, SMALL, Shop
 
 SUBMIT = Path(sys.executable).with_name("spark-submit")
@@ -24,12 +24,12 @@ def submit(*arguments: str, spark_options: tuple[str, ...] = ()) -> subprocess.C
     """Run `spark-submit jobs/pipeline.py` with the interpreter of the tests first on the path."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     environment["PYSPARK_PYTHON"] = sys.executable
+    quick = {"spark.executor.extraJavaOptions": QUICK_JVM, **QUICK_SQL}
     command = [
         str(SUBMIT),
         "--driver-java-options",
         QUICK_JVM,
-        "--conf",
-        f"spark.executor.extraJavaOptions={QUICK_JVM}",
+        *(part for key, value in quick.items() for part in ("--conf", f"{key}={value}")),
         *spark_options,
         str(ROOT / "jobs" / "pipeline.py"),
         *arguments,
