@@ -29,6 +29,8 @@ from recsys.synthetic import ShopConfig, generate
 ROOT = Path(__file__).parents[1]
 HORIZON_DAYS = 7
 """Days at the end of the log that the recommendations are judged by."""
+SHORT = ("ctr.epochs=3",)
+"""Settings that keep the demo within ten minutes. `--set` overrides them."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -52,7 +54,7 @@ def run_demo(events: int, folder: Path, overrides: Sequence[str] = ()) -> str:
     config = load_config(
         [_shipped("conf", "recsys_conf") / "local.yaml"],
         dataset=_shipped("conf", "recsys_conf") / "datasets" / "synthetic-shop.yaml",
-        overrides=[f"input.root={raw}", f"warehouse.path={folder / 'warehouse'}", *overrides],
+        overrides=[f"input.root={raw}", f"warehouse.path={folder / 'warehouse'}", *SHORT, *overrides],
     )
     spark = build_session(config, "recsys demo")
     if not (raw / "manifest.json").is_file():
