@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark import Broadcast
 
-from recsys.retrieval import blobs, kernels
+from recsys.retrieval import blobs, fusion, kernels
 from recsys.retrieval.catalog import Catalog
 from recsys.tables import CANDIDATES, RETRIEVERS
 
@@ -78,7 +78,7 @@ def _propose(catalog: Catalog, batch: pa.RecordBatch, asked: Asked) -> pa.Record
         ),
         kernels.take_listed(catalog.lists, catalog.list_of(batch["segment"]), k=asked.popular_k, excluded=excluded),
     ]
-    united = kernels.fuse(found, asked.weight_list(), rrf_k=asked.rrf_k, k=asked.k, n_items=n_items)
+    united = fusion.fuse(found, asked.weight_list(), rrf_k=asked.rrf_k, k=asked.k, n_items=n_items)
     return _to_arrow(united, batch["user_id"], catalog.ids)
 
 
@@ -97,7 +97,7 @@ def _recent(
     return user[known], item[known], weight[known]
 
 
-def _to_arrow(united: kernels.Union, user_ids: pa.Array, item_ids: pa.Array) -> pa.RecordBatch:
+def _to_arrow(united: fusion.Union, user_ids: pa.Array, item_ids: pa.Array) -> pa.RecordBatch:
     offsets = pa.array(np.r_[0, np.cumsum(united.lengths)], pa.int32())
     names = pa.array(RETRIEVERS, pa.string()).take(pa.array(united.source))
     ranks = pa.array(united.source_rank, pa.int32())

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from recsys.retrieval import kernels
+from recsys.retrieval.fusion import fuse
 from recsys.retrieval.kernels import Excluded, ItemMatrix, NeighborLists
 
 pytestmark = pytest.mark.fast
@@ -127,7 +128,7 @@ def test_fuse_adds_reciprocal_ranks() -> None:
     second = kernels.Proposals(
         np.array([0, 1]), np.array([1, 3]), np.array([1, 1]), np.array([5.0, 4.0]), np.array([2, 0])
     )
-    union = kernels.fuse([first, second], [1.0, 0.5], rrf_k=10.0, k=2, n_items=4)
+    union = fuse([first, second], [1.0, 0.5], rrf_k=10.0, k=2, n_items=4)
     assert union.user.tolist() == [0, 0, 1]
     assert union.item.tolist() == [1, 3, 3]
     assert union.rank.tolist() == [1, 2, 1]
@@ -145,4 +146,4 @@ def test_nothing_in_nothing_out() -> None:
     found = kernels.search(empty, np.arange(2), np.ones((2, 4), np.float32), k=3, excluded=none)
     assert not len(found.user)
     assert not len(kernels.take_listed([], np.zeros(0, np.int64), k=3, excluded=none).user)
-    assert not len(kernels.fuse([found, found], [1.0, 1.0], rrf_k=10.0, k=3, n_items=1).user)
+    assert not len(fuse([found, found], [1.0, 1.0], rrf_k=10.0, k=3, n_items=1).user)
