@@ -22,7 +22,6 @@ from recsys.errors import EnvironmentProblem
 
 _RUNTIME = {
     "spark.sql.session.timeZone": "UTC",
-    "spark.sql.adaptive.enabled": "true",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.sources.partitionOverwriteMode": "static",
     # The same in both Spark lines: an expression that can't be computed is null, which cleaning turns into a reason;
@@ -35,7 +34,9 @@ _DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
+_ADAPTIVE = {"spark.sql.adaptive.enabled": "true"}
 _LOCAL = {
+    **_ADAPTIVE,
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.bindAddress": "127.0.0.1",
@@ -54,6 +55,7 @@ _LOCAL = {
     "spark.log.level": "ERROR",
 }
 _CLUSTER = {
+    **_ADAPTIVE,
     # Delta's default of 50 tasks is made for tables of millions of files; these have thousands.
     "spark.databricks.delta.snapshotPartitions": "8",
 }
@@ -170,7 +172,7 @@ def _require_delta(spark: SparkSession) -> None:
     extensions = spark.conf.get("spark.sql.extensions", "") or ""
     if on_databricks(spark) or "DeltaSparkSessionExtension" in extensions:
         try:
-            spark._jvm.java.lang.Class.forName("io.delta.tables.DeltaTable")  # type: ignore[union-attr]
+            getattr(spark._jvm, "java.lang.Class").forName("io.delta.tables.DeltaTable")
             return
         except Exception:
             pass

@@ -16,18 +16,30 @@ pytest_plugins = ["tests.support.shops"]
 
 READ_ONE_RUN = ("tests/e2e/test_line.py", "tests/crash/test_crash.py")
 """Tests that read one expensive run of the line, made once."""
+LONGEST = ("tests/e2e/test_submit.py", *READ_ONE_RUN, "tests/ranking/test_horovod.py")
+"""Files that begin first, so that none of them is still running when all others are done."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file, and those that read one run, on one worker: their fixtures are made once."""
+
+    def place(item: pytest.Item) -> int:
+        name = item.nodeid.partition("::")[0]
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+    items.sort(key=place)
     for item in items:
         name = item.nodeid.partition("::")[0]
         item.add_marker(pytest.mark.xdist_group("one run" if name in READ_ONE_RUN else name))
 
 
-QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=512m"
-"""A third of a short run's CPU goes to the JVM's second compiler, which pays off on long runs only."""
+QUICK_JVM = (
+    "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=512m -XX:+UseSerialGC "
+    "-XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
+)
+"""Of a short run's CPU a third goes to the JVM's second compiler, a tenth to a collector made for large heaps, and
+some to the proof that Spark's own classes are well formed: all pay off on long runs only."""
 QUICK_SQL = {
     # Of a run over a few thousand rows a third goes into generating and compiling code for stages that run for
     # milliseconds. Notebooks, the demo and the benchmarks keep that on.
@@ -35,7 +47,9 @@ QUICK_SQL = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     # For each scan of a few rows Delta would run two jobs over the statistics of its files.
     "spark.databricks.delta.stats.skipping": "false",
-    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    # Tiny stages have nothing to adapt to.
+    "spark.sql.adaptive.enabled": "false",
 }
 """Settings for runs over little data."""
 
@@ -50,13 +64,11 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
             "spark.driver.memory": "3g",
             "spark.driver.extraJavaOptions": QUICK_JVM,
             "spark.sql.shuffle.partitions": "2",
-            "spark.default.parallelism": "2",
+            "spark.default.parallelism": "1",
             "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("spark-warehouse")),
             **QUICK_SQL,
         },
     )
-    # Tiny stages have nothing to adapt to.
-    session.conf.set("spark.sql.adaptive.enabled", "false")
     session.sparkContext.setCheckpointDir(str(tmp_path_factory.mktemp("checkpoints")))
     session.conf.set("spark.sql.shuffle.partitions", "2")
     yield session

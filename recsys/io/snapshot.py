@@ -136,7 +136,7 @@ class _Files:
         self._fs = self._path(self._root).getFileSystem(spark._jsc.hadoopConfiguration())
 
     def _path(self, name: str) -> Any:
-        return self._jvm.org.apache.hadoop.fs.Path(name)
+        return getattr(self._jvm, "org.apache.hadoop.fs.Path")(name)  # noqa: B009
 
     def remove(self, name: str) -> None:
         """Remove a file or a folder with all in it, if it is there."""

@@ -181,9 +181,8 @@ class Warehouse:
             If the key is not unique, a required column is null, or a check of the table fails.
         """
         with progress.step(f"write {table.name}") as this:
-            fitted = conform(frame, table)
-            self._ensure(table, fitted)
-            with ddl.written_once(fitted) as stored:
+            with ddl.written_once(conform(frame, table)) as stored:
+                self._ensure(table, stored)
                 require_unique(stored, table)
                 writer = stored.write.format("delta").mode("overwrite")
                 if where:
@@ -208,10 +207,9 @@ class Warehouse:
             If the source holds a key twice.
         """
         with progress.step(f"merge into {table.name}") as this:
-            fitted = conform(frame, table)
-            self._ensure(table, fitted)
-            before = self.version(table)
-            with ddl.written_once(fitted) as stored:
+            with ddl.written_once(conform(frame, table)) as stored:
+                self._ensure(table, stored)
+                before = self.version(table)
                 require_unique(stored, table)
                 on = " AND ".join(f"t.{quote(column)} = s.{quote(column)}" for column in table.key)
                 if prune:
@@ -272,7 +270,8 @@ class Warehouse:
 def _snapshot_version(spark: SparkSession, path: str) -> int | None:
     """The version that open-source Delta's own log object tells at no query's cost; None where Delta is another."""
     try:
-        log = spark._jvm.org.apache.spark.sql.delta.DeltaLog  # type: ignore[union-attr]
+        # By its whole name: name by name, the gateway would look for each package among the classes of every jar.
+        log = getattr(spark._jvm, "org.apache.spark.sql.delta.DeltaLog")  # noqa: B009
         return int(log.forTableWithSnapshot(spark._jsparkSession, path)._2().version())
     except (TypeError, Py4JError):
         return None

@@ -49,7 +49,7 @@ def test_the_line_runs_on_two_executors_with_two_ranks(spark: SparkSession, shop
         f"--config={ROOT / 'conf/cluster.yaml'}",
         f"--dataset={ROOT / 'conf/datasets/synthetic-shop.yaml'}",
         f"--as-of={shop.as_of:%Y-%m-%dT%H:%M:%SZ}",
-        *_sets(f"input.root={shop.raw}", f"warehouse={warehouse}", "spark.shuffle_partitions=4", *SMALL),
+        *_sets(f"input.root={shop.raw}", f"warehouse={warehouse}", *SMALL),
         spark_options=("--master", "local-cluster[2,1,3072]", "--conf", "spark.executor.memory=2g"),
     )
     assert done.returncode == 0, done.stderr[-4000:]

@@ -20,6 +20,7 @@ from tests.support.warehouses import Digests, digests
 ROOT = Path(__file__).parents[2]
 EVENTS = 6000
 SMALL = (
+    "spark.shuffle_partitions=2",
     "als.rank=8",
     "als.iterations=3",
     "candidates.k=30",
