@@ -3,7 +3,7 @@ LANE ?= spark40
 RECSYS_CACHE ?= $(HOME)/.cache/recsys
 JARS ?= jars
 # Two sessions side by side; the tests of a file stay together.
-PYTEST_ARGS ?= -n 2 --dist loadgroup --no-loadscope-reorder
+PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 COVERAGE ?= --cov --cov-report=term --cov-fail-under=90
 
 ifeq ($(filter $(LANE),spark40 spark35),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -14,24 +15,33 @@ from recsys.spark import local_session
 
 pytest_plugins = ["tests.support.shops"]
 
-READ_ONE_RUN = ("tests/e2e/test_line.py", "tests/crash/test_crash.py")
+READ_ONE_RUN = ("tests/e2e/test_line.py", "tests/e2e/test_submit.py", "tests/crash/test_crash.py")
 """Tests that read one expensive run of the line, made once."""
-LONGEST = ("tests/e2e/test_submit.py", *READ_ONE_RUN, "tests/ranking/test_horovod.py")
+LONGEST = (*READ_ONE_RUN, "tests/ranking/test_horovod.py")
 """Files that begin first, so that none of them is still running when all others are done."""
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file, and those that read one run, on one worker: their fixtures are made once."""
+    """Put the longest files first."""
 
     def place(item: pytest.Item) -> int:
         name = item.nodeid.partition("::")[0]
         return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
     items.sort(key=place)
-    for item in items:
-        name = item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group("one run" if name in READ_ONE_RUN else name))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the tests of a file, and those that read one run, on one worker: their fixtures are made once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            name = nodeid.partition("::")[0]
+            return "one run" if name in READ_ONE_RUN else name
+
+    return Scheduling(config, log)
 
 
 QUICK_JVM = (

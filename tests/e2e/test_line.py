@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from datetime import timedelta
 from pathlib import Path
 
 import duckdb
@@ -16,7 +13,7 @@ from pyspark.sql import functions as F
 from recsys import tables
 from recsys.config import Config
 from recsys.io import Warehouse
-from tests.support.shops import Shop, run_shop, shop_config
+from tests.support.shops import Shop, run_shop
 from tests.support.warehouses import Digests, digests
 
 pytestmark = pytest.mark.e2e
@@ -121,49 +118,3 @@ def test_a_second_run_skips_what_is_done(
     outcomes = run_shop(spark, config, shop.as_of)
     assert {outcome for _, outcome, _ in outcomes} == {"skipped"}
     assert digests(warehouse) == digest_of_served
-
-
-def test_run_again_with_the_future_in_the_log_every_table_is_the_same(
-    spark: SparkSession, served: Served, digest_of_served: Digests, shop: Shop, tmp_path: Path
-) -> None:
-    """Every job again, forced, after events at and after as_of, by old and new users on old and new items."""
-    config, warehouse = served
-    raw = tmp_path / "raw"
-    shutil.copytree(shop.raw, raw)
-    _plant_future(raw, shop)
-    again = shop_config(raw, tmp_path / "warehouse")
-    shutil.copytree(config.warehouse.path, again.warehouse.path)
-    run_shop(spark, again, shop.as_of, last="publish", force=True)
-    after = Warehouse(spark, again.warehouse)
-    of_the_log = ("events", "quarantine", "metrics")
-    found = digests(after, without=of_the_log)
-    assert after.read(tables.EVENTS).count() == warehouse.read(tables.EVENTS).count() + PLANTED
-    assert {name for name in found if found[name] != digest_of_served[name]} == set()
-
-
-PLANTED = 60
-
-
-def _plant_future(raw: Path, shop: Shop) -> None:
-    """Write events of a user and an item that nobody knew, and of known ones, from as_of on to the microsecond."""
-    known = shop.manifest["end"][:10]
-    folder = raw / "events" / f"dt={known}"
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = []
-    for number in range(PLANTED):
-        time = shop.as_of + timedelta(hours=number)
-        lines.append(
-            {
-                "event_id": f"ev-future-{number}",
-                "event": ("page_view", "order")[number % 2],
-                "ts": f"{time:%Y-%m-%dT%H:%M:%S}.000+00:00",
-                "uid": f"u-future-{number % 3}",
-                "sid": f"s-future-{number}",
-                "step": 1,
-                "sku": f"SKU-FUTURE{number % 4}",
-                "price": 9.5,
-                "currency": "EUR",
-                **({"qty": 1} if number % 2 else {}),
-            }
-        )
-    (folder / "part-future.json").write_text("\n".join(json.dumps(line) for line in lines) + "\n", encoding="utf-8")

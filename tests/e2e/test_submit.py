@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys import tables
-from recsys.config import load_config
+from recsys.config import Config, load_config
 from recsys.io import Warehouse
 from tests.conftest import QUICK_JVM, QUICK_SQL
 from tests.support.shops import ROOT, SMALL, Shop
+from tests.support.warehouses import Digests, digests
 
+Served = tuple[Config, Warehouse]
 SUBMIT = Path(sys.executable).with_name("spark-submit")
 
 
@@ -41,23 +46,74 @@ def _sets(*pairs: str) -> list[str]:
     return [part for pair in pairs for part in ("--set", pair)]
 
 
-@pytest.mark.cluster
-def test_the_line_runs_on_two_executors_with_two_ranks(spark: SparkSession, shop: Shop, tmp_path: Path) -> None:
-    """Two executors of their own: retrieval and scoring on them, training as two Horovod ranks."""
-    warehouse = tmp_path / "warehouse"
+@pytest.fixture(scope="module")
+def on_executors(shop: Shop, served: Served, tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+    """The whole line on two executors of their own, over the shop's logs with later events planted in them."""
+    spark, folder = served[1].spark, tmp_path_factory.mktemp("on_executors")
+    shutil.copytree(shop.raw, folder / "raw")
+    plant_future(folder / "raw", shop, known=served[1].read(tables.EVENTS, before=shop.as_of))
     done = submit(
         f"--config={ROOT / 'conf/cluster.yaml'}",
         f"--dataset={ROOT / 'conf/datasets/synthetic-shop.yaml'}",
         f"--as-of={shop.as_of:%Y-%m-%dT%H:%M:%SZ}",
-        *_sets(f"input.root={shop.raw}", f"warehouse={warehouse}", *SMALL),
+        *_sets(f"input.root={folder / 'raw'}", f"warehouse={folder / 'warehouse'}", *SMALL),
         spark_options=("--master", "local-cluster[2,1,3072]", "--conf", "spark.executor.memory=2g"),
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    config = load_config(overrides=[f"warehouse={warehouse}"])
-    lists = Warehouse(spark, config.warehouse).read(tables.RECOMMENDATIONS)
-    by_user = lists.groupBy("user_id").agg(F.count("*").alias("n"), F.max("rank").alias("last"))
+    return Warehouse(spark, load_config(overrides=[f"warehouse={folder / 'warehouse'}"]).warehouse)
+
+
+PLANTED = 60
+
+
+def plant_future(raw: Path, shop: Shop, *, known: DataFrame) -> None:
+    """Write events at and after `as_of`, by old and new users on old and new items."""
+    old = known.select("user_id", "item_id").orderBy("event_id").limit(PLANTED).collect()
+    lines = []
+    for number in range(PLANTED):
+        time = shop.as_of + timedelta(hours=number)
+        lines.append(
+            {
+                "event_id": f"ev-future-{number}",
+                "event": ("page_view", "order")[number % 2],
+                "ts": f"{time:%Y-%m-%dT%H:%M:%S}.000+00:00",
+                "uid": f"u-future-{number}" if number % 3 else old[number]["user_id"],
+                "sid": f"s-future-{number}",
+                "step": 1,
+                "sku": f"SKU-FUTURE{number}" if number % 4 else old[number]["item_id"],
+                "price": 9.5,
+                "currency": "EUR",
+                **({"qty": 1} if number % 2 else {}),
+            }
+        )
+    folder = raw / "events" / f"dt={shop.manifest['end'][:10]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "part-future.json").write_text("\n".join(json.dumps(line) for line in lines) + "\n", encoding="utf-8")
+
+
+@pytest.mark.cluster
+def test_the_line_runs_on_two_executors_with_two_ranks(on_executors: Warehouse) -> None:
+    """Retrieval and scoring on executors, training as two Horovod ranks: every user has a dense list."""
+    by_user = on_executors.read(tables.RECOMMENDATIONS).groupBy("user_id").agg(F.count("*").alias("n"), F.max("rank"))
     assert by_user.count() > 0
-    assert by_user.where("n <> last").count() == 0
+    assert by_user.where("n <> `max(rank)`").count() == 0
+    trained = on_executors.read(tables.MODELS).where("kind = 'ctr'").first()
+    assert trained is not None
+    assert trained["metrics"]["ranks"] == 2
+
+
+@pytest.mark.cluster
+def test_neither_executors_nor_the_future_change_a_table(
+    on_executors: Warehouse, served: Served, digest_of_served: Digests
+) -> None:
+    """Two executors give what the driver's threads gave without those events, up to where two ranks train as one."""
+    assert on_executors.read(tables.EVENTS).count() == served[1].read(tables.EVENTS).count() + PLANTED
+    found = digests(on_executors, without=("events", "quarantine", *AFTER_TRAINING))
+    assert {name for name in found if found[name] != digest_of_served[name]} == set()
+    assert set(digest_of_served) - set(found) == {"events", "quarantine", *AFTER_TRAINING}
+
+
+AFTER_TRAINING = ("models", "ranked", "recommendations", "metrics")
 
 
 @pytest.mark.cluster
