@@ -86,6 +86,16 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 
 
 @pytest.fixture
+def compiled(spark: SparkSession) -> Iterator[None]:
+    """Generated code after all, for a test over hundreds of thousands of rows."""
+    for key, value in (("wholeStage", "true"), ("factoryMode", "FALLBACK")):
+        spark.conf.set(f"spark.sql.codegen.{key}", value)
+    yield
+    for key in ("wholeStage", "factoryMode"):
+        spark.conf.set(f"spark.sql.codegen.{key}", QUICK_SQL[f"spark.sql.codegen.{key}"])
+
+
+@pytest.fixture
 def warehouse(spark: SparkSession, tmp_path: Path) -> Warehouse:
     """A warehouse of its own, in path mode."""
     return Warehouse(spark, WarehouseConfig(path=str(tmp_path / "warehouse")))

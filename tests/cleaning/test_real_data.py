@@ -20,6 +20,7 @@ DATA = Path(os.environ.get("RECSYS_DATA", Path(__file__).parents[2].parent / "sh
 pytestmark = [
     pytest.mark.spark,
     pytest.mark.real_data,
+    pytest.mark.usefixtures("compiled"),
     pytest.mark.skipif(not DATA.is_dir(), reason=f"no data sets at {DATA}; name their folder in RECSYS_DATA"),
 ]
 

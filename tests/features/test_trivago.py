@@ -17,7 +17,7 @@ from recsys.transforms import daily, examples
 from recsys.transforms.examples_features import example_features
 from tests.features import logs
 
-pytestmark = pytest.mark.real_data
+pytestmark = [pytest.mark.real_data, pytest.mark.usefixtures("compiled")]
 
 ROOT = Path(os.environ.get("RECSYS_DATA", "../shared/data")) / "trivago-100k"
 AS_OF = datetime(2018, 11, 9, tzinfo=UTC)
