@@ -1,7 +1,7 @@
 """The only place that builds a Spark session.
 
 A session that already runs (Databricks, a notebook, `spark-submit` with one of its own) is reused as it is; what can
-still be set then (time zone, AQE, Arrow, shuffle partitions) is set.
+still be set then (time zone, Arrow, shuffle partitions) is set. Adaptive plans are on unless a user turns them off.
 """
 
 from __future__ import annotations

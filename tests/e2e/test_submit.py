@@ -23,6 +23,9 @@ from tests.support.warehouses import Digests, digests
 
 Served = tuple[Config, Warehouse]
 SUBMIT = Path(sys.executable).with_name("spark-submit")
+PLANTED = 60
+AFTER_TRAINING = ("models", "ranked", "recommendations", "metrics")
+"""Tables that differ where two ranks train instead of one."""
 
 
 def submit(*arguments: str, spark_options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
@@ -61,9 +64,6 @@ def on_executors(shop: Shop, served: Served, tmp_path_factory: pytest.TempPathFa
     )
     assert done.returncode == 0, done.stderr[-4000:]
     return Warehouse(spark, load_config(overrides=[f"warehouse={folder / 'warehouse'}"]).warehouse)
-
-
-PLANTED = 60
 
 
 def plant_future(raw: Path, shop: Shop, *, known: DataFrame) -> None:
@@ -111,9 +111,6 @@ def test_neither_executors_nor_the_future_change_a_table(
     found = digests(on_executors, without=("events", "quarantine", *AFTER_TRAINING))
     assert {name for name in found if found[name] != digest_of_served[name]} == set()
     assert set(digest_of_served) - set(found) == {"events", "quarantine", *AFTER_TRAINING}
-
-
-AFTER_TRAINING = ("models", "ranked", "recommendations", "metrics")
 
 
 @pytest.mark.cluster
