@@ -118,3 +118,13 @@ def test_a_second_run_skips_what_is_done(
     outcomes = run_shop(spark, config, shop.as_of)
     assert {outcome for _, outcome, _ in outcomes} == {"skipped"}
     assert digests(warehouse) == digest_of_served
+
+
+def test_training_ranking_and_publishing_again_leave_the_same_tables(
+    spark: SparkSession, served: Served, digest_of_served: Digests, shop: Shop
+) -> None:
+    """Forced, so that nothing is skipped, in the warehouse of the first run."""
+    config, warehouse = served
+    run_shop(spark, config, shop.as_of, first="train_ctr", last="publish", force=True)
+    found = digests(warehouse)
+    assert {name for name in found if found[name] != digest_of_served[name]} == set()
