@@ -6,7 +6,6 @@ python -m recsys.demo [--events N] [--dir DIR]
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import sys
 import time
@@ -19,10 +18,11 @@ from pyspark.sql import functions as F
 
 from recsys import tables
 from recsys.config import Config, load_config, stamp
-from recsys.errors import ConfigError, RecsysError
+from recsys.errors import RecsysError
 from recsys.io import Warehouse
 from recsys.progress import recording, step
 from recsys.runner import line
+from recsys.runner.shipped import shipped
 from recsys.spark import build_session
 from recsys.synthetic import ShopConfig, generate
 
@@ -52,8 +52,8 @@ def run_demo(events: int, folder: Path, overrides: Sequence[str] = ()) -> str:
     started = time.monotonic()
     raw = folder / f"raw-{events}"
     config = load_config(
-        [_shipped("conf", "recsys_conf") / "local.yaml"],
-        dataset=_shipped("conf", "recsys_conf") / "datasets" / "synthetic-shop.yaml",
+        [shipped("conf") / "local.yaml"],
+        dataset=shipped("conf") / "datasets" / "synthetic-shop.yaml",
         overrides=[f"input.root={raw}", f"warehouse.path={folder / 'warehouse'}", *SHORT, *overrides],
     )
     spark = build_session(config, "recsys demo")
@@ -62,7 +62,7 @@ def run_demo(events: int, folder: Path, overrides: Sequence[str] = ()) -> str:
             this.rows = generate(spark, ShopConfig.for_events(events), str(raw)).rows["events"]
     manifest = json.loads((raw / "manifest.json").read_text(encoding="utf-8"))
     as_of = datetime.fromisoformat(manifest["end"]).replace(tzinfo=UTC) - timedelta(days=HORIZON_DAYS)
-    jobs = line.load_jobs(_shipped("jobs", "recsys_jobs"))
+    jobs = line.load_jobs(shipped("jobs"))
     outcomes = line.run_line(spark, config, as_of, jobs)
     parts = [
         _title(f"The line as of {as_of:%Y-%m-%d} on {manifest['rows']['events']:,} events"),
@@ -191,16 +191,6 @@ def _show(frame: DataFrame) -> str:
 
 def _title(text: str) -> str:
     return f"\n{text}\n{'=' * len(text)}"
-
-
-def _shipped(folder: str, package: str) -> Path:
-    """A folder of the project: beside the package in a clone, a package of its own in an installed wheel."""
-    if (ROOT / folder).is_dir():
-        return ROOT / folder
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
-        raise ConfigError(f"the folder {folder} of the project is not there; install the package again")
-    return Path(next(iter(found.submodule_search_locations)))
 
 
 if __name__ == "__main__":

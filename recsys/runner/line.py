@@ -18,6 +18,7 @@ from recsys.errors import ConfigError, NothingToDo
 from recsys.io import Warehouse
 from recsys.runner.job import Job, execute
 from recsys.runner.runs import RunLog
+from recsys.runner.shipped import shipped
 
 INGEST = ("clean",)
 RETRIEVE = ("index", "features", "train_als", "neighbors", "popular", "candidates")
@@ -43,11 +44,16 @@ class Stage:
 def load_jobs(folder: Path) -> dict[str, Job]:
     """Load every job of the line from its file in a folder; job files never import each other.
 
+    A folder without any is one to which a cluster copied the main program alone: the jobs of the installed package
+    are taken then.
+
     Raises
     ------
     ConfigError
-        If the folder lacks a job of the line.
+        If the folder lacks some jobs of the line, or there is no installed package either.
     """
+    if not any((folder / f"{name}.py").is_file() for name in ORDER):
+        folder = shipped("jobs")
     jobs = {}
     for name in ORDER:
         file = folder / f"{name}.py"

@@ -24,7 +24,7 @@ from recsys.config import Config
 from recsys.io import Warehouse
 from recsys.runner import line
 from tests.conftest import QUICK_JVM, QUICK_SQL
-from tests.support.shops import ROOT, SMALL, Shop, shop_config
+from tests.support.shops import ROOT, SMALL, Shop, run_shop, shop_config
 from tests.support.warehouses import Digests, digests
 
 Served = tuple[Config, Warehouse]
@@ -80,13 +80,14 @@ def _different(expected: Digests, warehouse: Warehouse) -> set[str]:
 def test_a_job_killed_between_its_writes_recovers(
     spark: SparkSession, served: Served, digest_of_served: Digests, shop: Shop, tmp_path: Path, job: str
 ) -> None:
+    """Killed as a program of its own, run again in the session of the tests."""
     config = shop_config(shop.raw, tmp_path / "warehouse")
     writes = [table.name for table in line.load_jobs(ROOT / "jobs")[job].writes]
     if job != line.ORDER[0]:
         shutil.copytree(served[1].root, config.warehouse.path, ignore=shutil.ignore_patterns("runs", *writes))
     command = _command(job, shop, tmp_path / "warehouse")
     assert _run_killed_at(command, "start", _steps(served, job)[-1]), "the job ended before it was killed"
-    _finish(command)
+    run_shop(spark, config, shop.as_of, first=job, last=job, force=True)
     warehouse = Warehouse(spark, config.warehouse)
     expected = {name: digest for name, digest in digest_of_served.items() if name in writes}
     assert _different(expected, warehouse) == set()

@@ -10,7 +10,7 @@ import pytest
 from recsys import tables
 from recsys.config import load_config
 from recsys.errors import ConfigError
-from recsys.runner import Job, line
+from recsys.runner import Job, line, shipped
 
 pytestmark = pytest.mark.fast
 
@@ -59,9 +59,25 @@ def test_every_job_of_the_line_loads_and_declares_known_tables() -> None:
         assert job.doc, f"{name} has no docstring for --help"
 
 
-def test_a_folder_without_jobs_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_lacks_a_job_is_named(tmp_path: Path) -> None:
+    (tmp_path / "rank.py").touch()
     with pytest.raises(ConfigError, match="clean.py: the line's job clean is not there"):
         line.load_jobs(tmp_path)
+
+
+def test_beside_a_program_that_was_shipped_alone_the_installed_jobs_are_taken(tmp_path: Path) -> None:
+    assert list(line.load_jobs(tmp_path)) == list(line.ORDER)
+
+
+def test_an_installed_wheel_has_the_folders_as_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    package = tmp_path / "recsys_conf"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(shipped, "ROOT", tmp_path / "no clone")
+    assert shipped.shipped("conf") == package
+    with pytest.raises(ConfigError, match="the folder notebooks of the project is not there"):
+        shipped.shipped("notebooks")
 
 
 def test_the_summary_has_a_line_per_stage() -> None:
