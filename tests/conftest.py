@@ -46,10 +46,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 QUICK_JVM = (
     "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=512m -XX:+UseSerialGC "
-    "-XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
+    "-XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote -Xms1g -Xmn400m -XX:MetaspaceSize=256m"
 )
 """Of a short run's CPU a third goes to the JVM's second compiler, a tenth to a collector made for large heaps, and
-some to the proof that Spark's own classes are well formed: all pay off on long runs only."""
+some to the proof that Spark's own classes are well formed and to a heap that grows step by step: all pay off on long
+runs only."""
 QUICK_SQL = {
     # Of a run over a few thousand rows a third goes into generating and compiling code for stages that run for
     # milliseconds. Notebooks, the demo and the benchmarks keep that on.

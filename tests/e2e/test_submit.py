@@ -32,7 +32,13 @@ def submit(*arguments: str, spark_options: tuple[str, ...] = ()) -> subprocess.C
     """Run `spark-submit jobs/pipeline.py` with the interpreter of the tests first on the path."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     environment["PYSPARK_PYTHON"] = sys.executable
-    quick = {"spark.executor.extraJavaOptions": QUICK_JVM, "spark.log.level": "WARN", **QUICK_SQL}
+    quick = {
+        "spark.executor.extraJavaOptions": QUICK_JVM,
+        "spark.log.level": "WARN",
+        "spark.ui.enabled": "false",
+        "spark.sql.ui.explainMode": "simple",
+        **QUICK_SQL,
+    }
     command = [
         str(SUBMIT),
         "--driver-java-options",

@@ -42,4 +42,4 @@ def test_what_goes_wrong_ends_the_job_with_a_sentence(out: dict[str, Any]) -> No
     assert out["short"]["kind"] == "DataError"
     assert "fewer than ctr.min_examples" in out["short"]["error"]
     assert out["slots"]["kind"] == "EnvironmentProblem"
-    assert "3 executor slots for training did not come within 8 s" in out["slots"]["error"]
+    assert "3 executor slots for training did not come within 4 s" in out["slots"]["error"]

@@ -76,7 +76,7 @@ def main() -> None:
         out["dies"] = fails(small, dying)
         short = shop.task(Path(bad), rows=3000, shards=2, epochs=3, min_examples=10**6)
         out["short"] = fails(short, HorovodLauncher(ranks=2, start_timeout_seconds=120))
-        out["slots"] = fails(small, HorovodLauncher(ranks=3, start_timeout_seconds=8))
+        out["slots"] = fails(small, HorovodLauncher(ranks=3, start_timeout_seconds=4))
     spark.stop()
     print(json.dumps(out))
 

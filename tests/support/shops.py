@@ -18,7 +18,7 @@ from recsys.synthetic import ShopConfig, generate
 from tests.support.warehouses import Digests, digests
 
 ROOT = Path(__file__).parents[2]
-EVENTS = 6000
+EVENTS = 4500
 SMALL = (
     "spark.shuffle_partitions=2",
     "als.rank=8",
