@@ -14,6 +14,7 @@ _FILE: Final = re.compile(
     r"['\"]?((?:file:|[a-z0-9+]+://|/)[^\s'\",]+)"
 )
 _NOT_PARQUET: Final = re.compile(r"((?:file:|[a-z0-9+]+://|/)\S+) is not a Parquet file")
+_UNNAMED: Final = "a source file"
 _ANY_FILE: Final = re.compile(r"(?:file:/|[a-z0-9]+://)[^\s'\",)]+")
 
 
@@ -68,11 +69,18 @@ def _file(text: str) -> str:
         if found:
             return found.group(1).rstrip(".:;")
     other = _ANY_FILE.search(text)
-    return other.group(0).rstrip(".:;") if other else "a source file"
+    return other.group(0).rstrip(".:;") if other else _UNNAMED
 
 
 def _data(sentence: str) -> Callable[[str], RecsysError]:
     return lambda text: DataError(sentence.format(file=_file(text)))
+
+
+def _cut(text: str) -> RecsysError:
+    file = _file(text)
+    if file == _UNNAMED:
+        file += " (Spark 3.5 does not say which; `gzip -t` over the source's files does)"
+    return DataError(f"{file} is cut short: its compressed data ends too early; deliver it again")
 
 
 def _header(text: str) -> RecsysError:
@@ -100,7 +108,7 @@ _KNOWN: Final[tuple[tuple[str, Callable[[str], RecsysError]], ...]] = (
         # An end of file alone may also be a Python worker that died.
         r"(?s)\A(?=.*(?:DecompressorStream|reading file|GZIPInputStream)).*EOFException"
         r"|Unexpected end of (?:ZLIB )?input stream",
-        _data("{file} is cut short (its compressed data ends too early); deliver it again"),
+        _cut,
     ),
     (
         r"(?i)not a gzip file|not in gzip format|invalid (?:block type|stored block|distance|code lengths)|"

@@ -20,8 +20,10 @@ def collect_arrow(frame: DataFrame) -> pa.Table:
     """
     if hasattr(frame, "toArrow"):
         return frame.toArrow().combine_chunks()
-    # Spark 3.5 has no public way around pandas.
-    return pa.Table.from_pandas(frame.toPandas(), preserve_index=False)
+    # Spark 3.5 has no public way around pandas, which knows no type of a column without rows.
+    from pyspark.sql.pandas.types import to_arrow_schema
+
+    return pa.Table.from_pandas(frame.toPandas(), schema=to_arrow_schema(frame.schema), preserve_index=False)
 
 
 def tiles_for(n_bytes: float, limit_mb: float) -> int:

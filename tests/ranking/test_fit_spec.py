@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from recsys.config.sections import InputSpec
 from recsys.errors import ConfigError, DataError
 from recsys.ranking.fit_spec import fit_spec, quantile_boundaries
+from recsys.retrieval.blobs import collect_arrow
 
 pytestmark = pytest.mark.spark
 
@@ -99,7 +100,7 @@ def test_buckets_and_hashes(rows: DataFrame) -> None:
 def test_what_was_fitted_encodes_the_same_rows(rows: DataFrame) -> None:
     names = ["item", "day", "flag", "number"]
     spec = fit_spec(rows, [_input(name) for name in names])
-    out = spec.encode(rows.select(*names).toArrow())
+    out = spec.encode(collect_arrow(rows.select(*names)))
     assert out["item"].tolist() == [2, 2, 3, 4]
     assert out["day"].tolist() == [2, 2, 3, 0]
     assert out["flag"].tolist() == [2, 3, 0, 2]

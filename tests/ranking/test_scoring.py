@@ -20,6 +20,7 @@ from recsys.ranking import scoring
 from recsys.ranking.bundle import ModelBundle
 from recsys.ranking.ctr import CtrRanker
 from recsys.ranking.scoring import score, score_batches
+from recsys.retrieval.blobs import collect_arrow
 from tests.ranking import shop
 
 pytestmark = pytest.mark.spark
@@ -42,7 +43,7 @@ def test_executors_score_as_the_driver_does(spark: SparkSession, bundle: ModelBu
     )
     scored = score(frame.repartition(3), bundle=bundle, batch_size=64, keep=["id", "item_id"])
     assert scored.columns == ["id", "item_id", "prediction", "logit"]
-    out = scored.orderBy("id").toArrow()
+    out = collect_arrow(scored.orderBy("id"))
     expected = bundle.predict(rows)
     assert out["item_id"].to_pylist() == rows["item_id"].to_pylist()
     np.testing.assert_allclose(out["logit"].to_numpy(), expected.logit, atol=1e-6)
