@@ -46,11 +46,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 QUICK_JVM = (
     "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=512m -XX:+UseSerialGC "
-    "-XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote -Xms1g -Xmn400m -XX:MetaspaceSize=256m"
+    "-XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
 )
 """Of a short run's CPU a third goes to the JVM's second compiler, a tenth to a collector made for large heaps, and
-some to the proof that Spark's own classes are well formed and to a heap that grows step by step: all pay off on long
-runs only."""
+some to the proof that Spark's own classes are well formed: all pay off on long runs only. For any JVM."""
+QUICK_SPARK = f"{QUICK_JVM} -Xms1g -Xmn400m -XX:MetaspaceSize=256m"
+"""For drivers and executors of at least 1 GiB: their heap need not grow step by step."""
 QUICK_SQL = {
     # Of a run over a few thousand rows a third goes into generating and compiling code for stages that run for
     # milliseconds. Notebooks, the demo and the benchmarks keep that on.
@@ -73,7 +74,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         cores=2,
         extra={
             "spark.driver.memory": "3g",
-            "spark.driver.extraJavaOptions": QUICK_JVM,
+            "spark.driver.extraJavaOptions": QUICK_SPARK,
             "spark.sql.shuffle.partitions": "2",
             "spark.default.parallelism": "1",
             "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("spark-warehouse")),

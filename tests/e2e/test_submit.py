@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from recsys import tables
 from recsys.config import Config, load_config
 from recsys.io import Warehouse
-from tests.conftest import QUICK_JVM, QUICK_SQL
+from tests.conftest import QUICK_SPARK, QUICK_SQL
 from tests.support.shops import ROOT, SMALL, Shop
 from tests.support.warehouses import Digests, digests
 
@@ -33,7 +33,7 @@ def submit(*arguments: str, spark_options: tuple[str, ...] = ()) -> subprocess.C
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     environment["PYSPARK_PYTHON"] = sys.executable
     quick = {
-        "spark.executor.extraJavaOptions": QUICK_JVM,
+        "spark.executor.extraJavaOptions": QUICK_SPARK,
         "spark.log.level": "WARN",
         "spark.ui.enabled": "false",
         "spark.sql.ui.explainMode": "simple",
@@ -42,7 +42,7 @@ def submit(*arguments: str, spark_options: tuple[str, ...] = ()) -> subprocess.C
     command = [
         str(SUBMIT),
         "--driver-java-options",
-        QUICK_JVM,
+        QUICK_SPARK,
         *(part for key, value in quick.items() for part in ("--conf", f"{key}={value}")),
         *spark_options,
         str(ROOT / "jobs" / "pipeline.py"),

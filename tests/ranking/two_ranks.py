@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from recsys.errors import RecsysError
 from recsys.ranking.base import TrainOutcome, TrainTask
 from recsys.ranking.launcher import HorovodLauncher, LocalLauncher, run_rank
-from tests.conftest import QUICK_JVM
+from tests.conftest import QUICK_SPARK
 from tests.ranking import shop
 
 
@@ -28,8 +28,8 @@ def session() -> SparkSession:
         .config("spark.driver.memory", "1g")
         .config("spark.executorEnv.PYTHONPATH", root)
         .config("spark.ui.enabled", "false")
-        .config("spark.driver.extraJavaOptions", QUICK_JVM)
-        .config("spark.executor.extraJavaOptions", QUICK_JVM)
+        .config("spark.driver.extraJavaOptions", QUICK_SPARK)
+        .config("spark.executor.extraJavaOptions", QUICK_SPARK)
         .getOrCreate()
     )
 
