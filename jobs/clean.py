@@ -33,7 +33,7 @@ def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
         max_list_length=batch.dataset.max_list_length,
     )
     origin = Origin(batch.dataset, batch.batch_id, now, batch.root)
-    with cleaned(batch.frames, origin=origin, rules=rules, existing=known) as rows:
+    with batch.reading(), cleaned(batch.frames, origin=origin, rules=rules, existing=known) as rows:
         rows.check(quarantine_limit=cfg.clean.quarantine_limit, duplicate_limit=cfg.clean.duplicate_limit)
         warehouse.replace(tables.QUARANTINE, rows.quarantine, where={"batch_id": batch.batch_id})
         for table in (tables.BY_NAME[written] for written in rows.tables):

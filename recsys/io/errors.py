@@ -18,32 +18,50 @@ _UNNAMED: Final = "a source file"
 _ANY_FILE: Final = re.compile(r"(?:file:/|[a-z0-9]+://)[^\s'\",)]+")
 
 
-def translate(error: BaseException) -> RecsysError | None:
+def translate(error: BaseException, *, culprit: Callable[[], str | None] = lambda: None) -> RecsysError | None:
     """Return the error of ours that stands for one of Spark's, or None for what is no user's fault.
 
     Parameters
     ----------
     error : BaseException
         What an action or an analysis raised, in either Spark line.
+    culprit : callable
+        Finds the damaged file where Spark does not name it.
     """
     if isinstance(error, RecsysError):
         return error
     text = _whole_text(error)
     for mark, build in _KNOWN:
         if re.search(mark, text):
-            return build(text)
+            known = build(text)
+            found = culprit() if _UNNAMED in str(known) else None
+            return build(f"{text}\nreading file {found}") if found else known
     return None
 
 
 @contextmanager
-def reading(source: str, path: str) -> Iterator[None]:
-    """Translate what goes wrong while a source is opened; what is not known by itself is told with the source."""
+def reading(
+    source: str | None = None, path: str | None = None, *, culprit: Callable[[], str | None] = lambda: None
+) -> Iterator[None]:
+    """Translate what goes wrong while files are read.
+
+    Parameters
+    ----------
+    source, path : str, optional
+        The source that is being opened: with it, what is not known by itself becomes an error of ours too.
+    culprit : callable
+        See `translate`.
+    """
     try:
         yield
     except RecsysError:
         raise
     except Exception as error:
-        known = translate(error)
+        known = translate(error, culprit=culprit)
+        if source is None:
+            if known is None:
+                raise
+            raise known from error
         if known is not None:
             raise type(known)(f"source {source}: {known}") from error
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
@@ -76,13 +94,6 @@ def _data(sentence: str) -> Callable[[str], RecsysError]:
     return lambda text: DataError(sentence.format(file=_file(text)))
 
 
-def _cut(text: str) -> RecsysError:
-    file = _file(text)
-    if file == _UNNAMED:
-        file += " (Spark 3.5 does not say which; `gzip -t` over the source's files does)"
-    return DataError(f"{file} is cut short: its compressed data ends too early; deliver it again")
-
-
 def _header(text: str) -> RecsysError:
     header = re.search(r"Header: (.*)", text)
     schema = re.search(r"Schema: (.*)", text)
@@ -108,11 +119,12 @@ _KNOWN: Final[tuple[tuple[str, Callable[[str], RecsysError]], ...]] = (
         # An end of file alone may also be a Python worker that died.
         r"(?s)\A(?=.*(?:DecompressorStream|reading file|GZIPInputStream)).*EOFException"
         r"|Unexpected end of (?:ZLIB )?input stream",
-        _cut,
+        _data("{file} is cut short: its compressed data ends too early; deliver it again"),
     ),
     (
         r"(?i)not a gzip file|not in gzip format|invalid (?:block type|stored block|distance|code lengths)|"
-        r"incorrect (?:header|data) check|DataFormatException|ZipException|invalid gzip|gzip checksum",
+        r"incorrect (?:header|data) check|DataFormatException|ZipException|invalid gzip|"
+        r"gzip (?:checksum|stream CRC failure)|stored gzip size|bad block header|crc error",
         _data("{file} can't be decompressed; it is damaged, or its name ends in .gz although it is not gzipped"),
     ),
     (

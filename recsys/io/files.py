@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pyspark.sql import SparkSession
 
 from recsys.errors import ConfigError
+from recsys.progress import step
+
+_COMPRESSED: Final = (".gz", ".bz2", ".zst", ".deflate", ".lz4", ".snappy")
 
 
 @dataclass(frozen=True)
@@ -69,3 +73,25 @@ def _below(files: Any, directory: Any) -> list[InputFile]:
         if not any(part.startswith(("_", ".")) for part in path[len(root) :].split("/")):
             found.append(InputFile(path, status.getLen()))
     return found
+
+
+def damaged(spark: SparkSession, files: Iterable[InputFile]) -> str | None:
+    """Find a compressed file that can't be read to its end, by halves; None if there is none.
+
+    Spark 3.5 says that some file ended too early, and not which. The search reads all of them once more at most, on
+    all executors.
+    """
+    suspects = [file.path for file in files if file.path.endswith(_COMPRESSED)]
+    with step(f"look for the damaged one among {len(suspects)} files"):
+        while len(suspects) > 1:
+            half = len(suspects) // 2
+            suspects = suspects[half:] if _readable(spark, suspects[:half]) else suspects[:half]
+        return None if not suspects or _readable(spark, suspects) else suspects[0]
+
+
+def _readable(spark: SparkSession, paths: Sequence[str]) -> bool:
+    try:
+        spark.read.text(list(paths)).write.format("noop").mode("overwrite").save()
+    except Exception:
+        return False
+    return True

@@ -10,7 +10,9 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 
 from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
 from pyspark.sql import functions as F
@@ -20,7 +22,7 @@ from recsys import progress
 from recsys.config.dataset import BROKEN, FILE, RAW, Dataset, Source
 from recsys.errors import ConfigError, DataError
 from recsys.io.errors import reading
-from recsys.io.files import InputFile, list_files
+from recsys.io.files import InputFile, damaged, list_files
 
 _CORRUPT = "__corrupt"
 _HEAD_LINES = 500
@@ -48,6 +50,8 @@ class Batch:
         The same for the same files (names below the root, sizes), whenever and wherever they are read.
     frames : tuple of (Source, DataFrame)
         One frame per source that has files.
+    files : tuple of InputFile
+        All files of these sources.
     root : str
         Prefix that file names are shown without.
     """
@@ -55,7 +59,13 @@ class Batch:
     dataset: Dataset
     batch_id: str
     frames: tuple[tuple[Source, DataFrame], ...]
+    files: tuple[InputFile, ...]
     root: str
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Translate what goes wrong while the frames are computed, with the damaged file's name in any Spark."""
+        spark = self.frames[0][1].sparkSession
+        return reading(culprit=partial(damaged, spark, self.files))
 
 
 def read_batch(spark: SparkSession, dataset: Dataset | None, *, root: str | None) -> Batch:
@@ -80,11 +90,12 @@ def read_batch(spark: SparkSession, dataset: Dataset | None, *, root: str | None
             continue
         _require_files(source, path, found)
         files[source.name] = found
-        with reading(source.name, path):
+        with reading(source.name, path, culprit=partial(damaged, spark, found)):
             frames.append((source, _open(spark, source, path, found)))
     if not frames:
         raise DataError(f"dataset {dataset.name}: none of its sources has a file below {root}; check input.root")
-    return Batch(dataset, _batch_id(dataset, files, root), tuple(frames), (root or "").rstrip("/"))
+    every = tuple(file for found in files.values() for file in found)
+    return Batch(dataset, _batch_id(dataset, files, root), tuple(frames), every, (root or "").rstrip("/"))
 
 
 def _resolve(source: Source, root: str | None) -> str:

@@ -125,7 +125,7 @@ def clean(
     """Read and clean a folder, and collect what would be written."""
     batch = read_batch(spark, mapping, root=str(root))
     origin = Origin(mapping, batch.batch_id, NOW, batch.root)
-    with cleaned(batch.frames, origin=origin, rules=rules, existing=existing) as rows:
+    with batch.reading(), cleaned(batch.frames, origin=origin, rules=rules, existing=existing) as rows:
         rows.check(quarantine_limit=limits[0], duplicate_limit=limits[1])
         found = {name: frame.collect() for name, frame in rows.tables.items()}
         return Outcome(found, rows.quarantine.collect(), rows.tallies, batch.batch_id)

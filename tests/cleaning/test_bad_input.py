@@ -40,6 +40,16 @@ def cut_gzip(name: str, content: str) -> Callable[[Path], object]:
     return make
 
 
+def spoilt_gzip(name: str, content: str) -> Callable[[Path], object]:
+    def make(root: Path) -> None:
+        whole = bytearray(gzip.compress(content.encode(), mtime=0))
+        middle = len(whole) // 2
+        whole[middle : middle + 64] = bytes(64)
+        (root / name).write_bytes(whole)
+
+    return make
+
+
 def raw(name: str, content: bytes) -> Callable[[Path], object]:
     return lambda root: (root / name).write_bytes(content)
 
@@ -136,6 +146,24 @@ CASES: list[tuple[str, dict[str, Any], Callable[[Path], object], type[RecsysErro
         cut_gzip("e.csv.gz", HEADER + MANY),
         DataError,
         ["e.csv.gz", "cut short"],
+    ),
+    (
+        "one cut gzip of three",
+        source(path="*.json.gz"),
+        both(
+            put("a.json.gz", lines(event(id=f"a{k}") for k in range(900))),
+            cut_gzip("b.json.gz", lines(event(id=f"b{k}") for k in range(9000))),
+            put("c.json.gz", lines(event(id=f"c{k}") for k in range(900))),
+        ),
+        DataError,
+        ["b.json.gz", "cut short"],
+    ),
+    (
+        "damaged gzip of two",
+        source(path="*.csv.gz", format="csv"),
+        both(put("a.csv.gz", HEADER + MANY), spoilt_gzip("b.csv.gz", HEADER + MANY)),
+        DataError,
+        ["b.csv.gz", "can't be decompressed"],
     ),
     (
         "no gzip",
