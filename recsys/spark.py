@@ -34,9 +34,14 @@ _DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
-_ADAPTIVE = {"spark.sql.adaptive.enabled": "true"}
+_PLANS = {
+    "spark.sql.adaptive.enabled": "true",
+    # Spark 4 notes for each operation on a column which line of Python asked for it: ten calls to the JVM instead of
+    # one, for a hint in errors about expressions, which here name the mapping's column instead.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
+}
 _LOCAL = {
-    **_ADAPTIVE,
+    **_PLANS,
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.bindAddress": "127.0.0.1",
@@ -55,7 +60,7 @@ _LOCAL = {
     "spark.log.level": "ERROR",
 }
 _CLUSTER = {
-    **_ADAPTIVE,
+    **_PLANS,
     # Delta's default of 50 tasks is made for tables of millions of files; these have thousands.
     "spark.databricks.delta.snapshotPartitions": "8",
 }
@@ -63,6 +68,9 @@ _FIXED_EXECUTORS = {
     # Ranks of a training run and exact top-k both want executors that stay.
     "spark.speculation": "false",
 }
+
+_FUNCTIONS = ("col", "lit", "expr", "when", "coalesce", "not")
+"""Nine of ten calls of `pyspark.sql.functions` while a line is planned."""
 
 
 def build_session(config: Config, app_name: str) -> SparkSession:
@@ -78,6 +86,7 @@ def build_session(config: Config, app_name: str) -> SparkSession:
         spark = _start(config, app_name)
     _set_runtime(spark, config)
     _require_delta(spark)
+    _keep_lookups(spark)
     if config.spark.profile != "databricks":
         spark.sparkContext.setCheckpointDir(config.spark.checkpoint_dir or f"{config.warehouse.path}/_checkpoints")
     return spark
@@ -166,6 +175,22 @@ def _set_runtime(spark: SparkSession, config: Config) -> None:
         partitions = max(2, spark.sparkContext.defaultParallelism * 2)
     if partitions is not None:
         spark.conf.set("spark.sql.shuffle.partitions", str(partitions))
+
+
+def _keep_lookups(spark: SparkSession) -> None:
+    """Keep what pyspark looks up in the JVM again for every column.
+
+    For each `F.col("name")` it asks three times: for the class, through all jars where the name is a short one; for
+    the method; and for the column. The first two answers never change, and an attribute that is there isn't asked for.
+    """
+    jvm: Any = spark._jvm
+    functions = getattr(jvm, "org.apache.spark.sql.functions")
+    for name in _FUNCTIONS:
+        setattr(functions, name, getattr(functions, name))
+    jvm.functions = functions
+    setattr(jvm, "org.apache.spark.sql.functions", functions)
+    jvm.PythonUtils = getattr(jvm, "org.apache.spark.api.python.PythonUtils")
+    jvm.PythonUtils.toSeq = jvm.PythonUtils.toSeq
 
 
 def _require_delta(spark: SparkSession) -> None:

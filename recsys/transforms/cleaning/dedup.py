@@ -7,7 +7,6 @@ the keys, and only the rows whose hash occurs twice are compared.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -19,14 +18,6 @@ from recsys.transforms.cleaning.mapping import PASSED_OVER, REASONS_TEXT
 
 KEY_HASH = "__key_hash"
 _ID_DIGITS = 32
-
-
-@dataclass(frozen=True)
-class Parted:
-    """Rows that stay, and rows that only repeat one of them (`REASONS_TEXT` says how)."""
-
-    kept: DataFrame
-    repeats: DataFrame
 
 
 def content_hash(frame: DataFrame, columns: Sequence[str]) -> Column:
@@ -56,10 +47,15 @@ def repeated_keys(frame: DataFrame) -> DataFrame:
     return counted.where("__copies > 1").select(KEY_HASH)
 
 
-def part_repeats(
+def single(frame: DataFrame, repeated: DataFrame) -> DataFrame:
+    """Clean rows whose key no other row has; `repeated` as in `judged`."""
+    return frame.where(F.col(KEY_HASH).isNotNull()).join(repeated, on=KEY_HASH, how="left_anti").select(*frame.columns)
+
+
+def judged(
     frame: DataFrame, repeated: DataFrame, *, key: Sequence[str], content: Sequence[str], order: Sequence[Column]
-) -> Parted:
-    """Split clean rows into those that stay and those that repeat them.
+) -> DataFrame:
+    """Clean rows whose key hash occurs more than once; `REASONS_TEXT` is empty where a row stays.
 
     Parameters
     ----------
@@ -72,9 +68,7 @@ def part_repeats(
     order : sequence of Column
         The first of a key by this order stays; ties go to the smallest content hash, then the file.
     """
-    clean = frame.where(F.col(KEY_HASH).isNotNull())
-    single = clean.join(repeated, on=KEY_HASH, how="left_anti")
-    several = clean.join(repeated, on=KEY_HASH, how="left_semi")
+    several = frame.where(F.col(KEY_HASH).isNotNull()).join(repeated, on=KEY_HASH, how="left_semi")
     hashed = several.select("*", content_hash(several, content).alias("__content"))
     best_first = W.Window.partitionBy(*key).orderBy(*order, F.asc("__content"), F.asc(FILE))
     ranked = hashed.select(
@@ -82,9 +76,6 @@ def part_repeats(
         F.row_number().over(best_first).alias("__row"),
         F.first("__content").over(best_first.rowsBetween(W.Window.unboundedPreceding, 0)).alias("__kept_content"),
     )
-    how = F.when(F.col("__content") == F.col("__kept_content"), "duplicate_row").otherwise("duplicate_key")
-    repeats = ranked.where("__row > 1").withColumn(REASONS_TEXT, how)
-    columns = frame.columns
-    return Parted(
-        single.select(*columns).unionByName(ranked.where("__row = 1").select(*columns)), repeats.select(*columns)
-    )
+    same = F.col("__content") == F.col("__kept_content")
+    reason = F.when(F.col("__row") == 1, "").when(same, "duplicate_row").otherwise("duplicate_key")
+    return ranked.withColumn(REASONS_TEXT, reason).select(*frame.columns)

@@ -194,23 +194,22 @@ def _part(shaped: Shape, rules: Rules, stack: ExitStack) -> tuple[_Part, list[Ta
         return _Part(shaped, frame.where(~F.col(PASSED_OVER) & (F.col(REASONS_TEXT) == "")), broken), counted
     with step(f"find repeats in {shaped.label}") as this:
         repeated = _hold(dedup.repeated_keys(frame), stack)
-        few = _few(repeated, rules)
-        parted = dedup.part_repeats(
-            frame,
-            F.broadcast(repeated) if few else repeated,
-            key=shaped.key,
-            content=shaped.content,
-            order=shaped.order,
-        )
-        repeats = _hold(parted.repeats, stack)
+        found = repeated.count()
+        if not found:
+            this.rows = 0
+            return _Part(shaped, frame.where(F.col(dedup.KEY_HASH).isNotNull()), broken), counted
+        keys = F.broadcast(repeated) if _few(found, rules) else repeated
+        judged = _hold(dedup.judged(frame, keys, key=shaped.key, content=shaped.content, order=shaped.order), stack)
+        repeats = judged.where(F.col(REASONS_TEXT) != "")
         more = tally(repeats, shaped.table)
         this.rows = sum(one.rows for one in more)
-    return _Part(shaped, parted.kept, broken.unionByName(repeats)), counted + more
+    kept = dedup.single(frame, keys).unionByName(judged.where(F.col(REASONS_TEXT) == ""))
+    return _Part(shaped, kept, broken.unionByName(repeats)), counted + more
 
 
-def _few(frame: DataFrame, rules: Rules) -> bool:
-    """Whether a held frame of keys is small enough to be sent to every executor."""
-    return frame.count() * _BYTES_PER_KEY <= rules.broadcast_limit_mb * 1_000_000
+def _few(keys: int, rules: Rules) -> bool:
+    """Whether that many keys are small enough to be sent to every executor."""
+    return keys * _BYTES_PER_KEY <= rules.broadcast_limit_mb * 1_000_000
 
 
 def _report(tallies: Sequence[Tally], sources: Sequence[Source]) -> None:
@@ -254,7 +253,7 @@ def _robots(parts: Sequence[_Part], rules: Rules, stack: ExitStack) -> DataFrame
         found = robots(united, per_minute=rules.bot_events_per_minute, per_hour=rules.bot_events_per_hour)
         held = _hold(found, stack)
         this.rows = held.count()
-        return F.broadcast(held) if this.rows * _BYTES_PER_KEY <= rules.broadcast_limit_mb * 1_000_000 else held
+        return F.broadcast(held) if _few(this.rows, rules) else held
 
 
 def _finished(

@@ -14,10 +14,12 @@ def robots(events: DataFrame, *, per_minute: int, per_hour: int) -> DataFrame:
     """
     minute = F.date_trunc("minute", "event_time")
     minutes = events.groupBy("user_id", minute.alias("minute")).agg(F.count(F.lit(1)).alias("n"))
-    fast = minutes.where(F.col("n") > per_minute).select("user_id", _end("minute", 60).alias("robot_since"))
-    hours = minutes.groupBy("user_id", F.date_trunc("hour", "minute").alias("hour")).agg(F.sum("n").alias("n"))
-    steady = hours.where(F.col("n") > per_hour).select("user_id", _end("hour", 3600).alias("robot_since"))
-    return fast.unionByName(steady).groupBy("user_id").agg(F.min("robot_since").alias("robot_since"))
+    fast = F.min(F.when(F.col("n") > per_minute, F.col("minute")))
+    hours = minutes.groupBy("user_id", F.date_trunc("hour", "minute").alias("hour")).agg(
+        F.sum("n").alias("n"), fast.alias("fast")
+    )
+    since = F.least(_end("fast", 60), F.when(F.col("n") > per_hour, _end("hour", 3600)))
+    return hours.groupBy("user_id").agg(F.min(since).alias("robot_since")).where(F.col("robot_since").isNotNull())
 
 
 def _end(column: str, seconds: int) -> Column:
