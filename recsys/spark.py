@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pyspark
-from pyspark import SparkConf
+from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
 from recsys.config import Config
@@ -149,6 +149,8 @@ def _defaults(profile: str, submitted: bool) -> dict[str, str]:
     defaults = _LOCAL if profile == "local" else _CLUSTER
     if not submitted:
         return defaults
+    # Without a connection to spark-submit's JVM, a SparkConf knows nothing of what it was given.
+    SparkContext._ensure_initialized()
     named = SparkConf()
     return {key: value for key, value in defaults.items() if not named.contains(key)}
 

@@ -28,8 +28,10 @@ AFTER_TRAINING = ("models", "ranked", "recommendations", "metrics")
 """Tables that differ where two ranks train instead of one."""
 
 
-def submit(*arguments: str, spark_options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    """Run `spark-submit jobs/pipeline.py` with the interpreter of the tests first on the path."""
+def submit(
+    *arguments: str, spark_options: tuple[str, ...] = (), program: Path = ROOT / "jobs" / "pipeline.py"
+) -> subprocess.CompletedProcess[str]:
+    """Run `spark-submit PROGRAM` with the interpreter of the tests first on the path."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     environment["PYSPARK_PYTHON"] = sys.executable
     quick = {
@@ -45,7 +47,7 @@ def submit(*arguments: str, spark_options: tuple[str, ...] = ()) -> subprocess.C
         QUICK_SPARK,
         *(part for key, value in quick.items() for part in ("--conf", f"{key}={value}")),
         *spark_options,
-        str(ROOT / "jobs" / "pipeline.py"),
+        str(program),
         *arguments,
     ]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=ROOT)
@@ -132,3 +134,23 @@ def test_an_error_ends_spark_submit_with_its_code_and_one_sentence(tmp_path: Pat
     last = done.stdout.strip().splitlines()[-1]
     assert last.startswith("recsys: ")
     assert "nowhere" in last
+
+
+@pytest.mark.cluster
+def test_what_spark_submit_was_given_stands(tmp_path: Path) -> None:
+    """A profile's defaults give way to --conf; where nothing was named they hold."""
+    program = tmp_path / "settings.py"
+    program.write_text(
+        "import json\n"
+        "from recsys.spark import local_session\n"
+        "conf = local_session('settings').conf\n"
+        f"keys = {[*QUICK_SQL, 'spark.sql.inMemoryColumnarStorage.compressed', 'spark.sql.ansi.enabled']}\n"
+        "print('settings', json.dumps({key: conf.get(key) for key in keys}))\n",
+        encoding="utf-8",
+    )
+    done = submit(spark_options=("--master", "local[1]", "--conf", "spark.sql.ansi.enabled=true"), program=program)
+    assert done.returncode == 0, done.stderr[-4000:]
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("settings "))
+    default = {"spark.sql.inMemoryColumnarStorage.compressed": "false"}
+    forced = {"spark.sql.ansi.enabled": "false"}
+    assert json.loads(line.removeprefix("settings ")) == {**QUICK_SQL, **default, **forced}
