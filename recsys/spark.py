@@ -203,10 +203,13 @@ def _require_delta(spark: SparkSession) -> None:
             return
         except Exception:
             pass
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    offline = "--jars with what `make jars` fetched" if submitted else "set spark.jars_dir to what `make jars` filled"
     raise EnvironmentProblem(
         "the Spark session has no Delta Lake: start it with `spark-submit --packages "
         f"{delta_packages()} --conf spark.sql.extensions={_DELTA['spark.sql.extensions']} "
-        f"--conf spark.sql.catalog.spark_catalog={_DELTA['spark.sql.catalog.spark_catalog']}`, or fill spark.jars_dir"
+        f"--conf spark.sql.catalog.spark_catalog={_DELTA['spark.sql.catalog.spark_catalog']}`; "
+        f"without a registry: {offline}"
     )
 
 
