@@ -40,28 +40,28 @@ def translate(error: BaseException, *, culprit: Callable[[], str | None] = lambd
 
 
 @contextmanager
-def reading(
-    source: str | None = None, path: str | None = None, *, culprit: Callable[[], str | None] = lambda: None
-) -> Iterator[None]:
-    """Translate what goes wrong while files are read.
-
-    Parameters
-    ----------
-    source, path : str, optional
-        The source that is being opened: with it, what is not known by itself becomes an error of ours too.
-    culprit : callable
-        See `translate`.
-    """
+def translating(*, culprit: Callable[[], str | None] = lambda: None) -> Iterator[None]:
+    """Raise what `translate` knows in place of Spark's own error; all else passes."""
     try:
         yield
     except RecsysError:
         raise
     except Exception as error:
         known = translate(error, culprit=culprit)
-        if source is None:
-            if known is None:
-                raise
-            raise known from error
+        if known is None:
+            raise
+        raise known from error
+
+
+@contextmanager
+def reading(source: str, path: str, *, culprit: Callable[[], str | None] = lambda: None) -> Iterator[None]:
+    """Translate what goes wrong while a source is opened; what is not known by itself is told with the source."""
+    try:
+        yield
+    except RecsysError:
+        raise
+    except Exception as error:
+        known = translate(error, culprit=culprit)
         if known is not None:
             raise type(known)(f"source {source}: {known}") from error
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

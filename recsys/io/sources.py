@@ -21,7 +21,7 @@ from pyspark.sql import types as T
 from recsys import progress
 from recsys.config.dataset import BROKEN, FILE, RAW, Dataset, Source
 from recsys.errors import ConfigError, DataError
-from recsys.io.errors import reading
+from recsys.io.errors import reading, translating
 from recsys.io.files import InputFile, damaged, list_files
 
 _CORRUPT = "__corrupt"
@@ -65,7 +65,7 @@ class Batch:
     def reading(self) -> AbstractContextManager[None]:
         """Translate what goes wrong while the frames are computed, with the damaged file's name in any Spark."""
         spark = self.frames[0][1].sparkSession
-        return reading(culprit=partial(damaged, spark, self.files))
+        return translating(culprit=partial(damaged, spark, self.files))
 
 
 def read_batch(spark: SparkSession, dataset: Dataset | None, *, root: str | None) -> Batch:

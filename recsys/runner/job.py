@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from recsys import progress
 from recsys.config import Config, config_hash, load_config
 from recsys.errors import RecsysError
-from recsys.io.errors import translate
+from recsys.io.errors import translating
 from recsys.runner.flags import Flag, Flags, parse
 from recsys.runner.runs import RunLog
 from recsys.spark import build_session
@@ -76,16 +76,8 @@ def execute(job: Job, spark: SparkSession, config: Config, as_of: datetime) -> p
         Whatever stops the job; errors of Spark that a user can cause are translated.
     """
     log = RunLog(spark, config)
-    with progress.recording(job.name) as recorder, log.holding(job, as_of, recorder):
-        try:
-            job.run(spark, config, as_of)
-        except RecsysError:
-            raise
-        except Exception as error:
-            known = translate(error)
-            if known is None:
-                raise
-            raise known from error
+    with progress.recording(job.name) as recorder, log.holding(job, as_of, recorder), translating():
+        job.run(spark, config, as_of)
     return recorder
 
 
