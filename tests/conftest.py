@@ -64,12 +64,25 @@ QUICK_SQL = {
     "spark.sql.adaptive.enabled": "false",
 }
 """Settings for runs over little data."""
+COVERAGE = "COVERAGE_PROCESS_CONFIG"
+"""The variable by which coverage measures programs that a test starts."""
 
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """One session on two threads, small enough that a plan costs more than its data."""
-    session = local_session(
+    with pytest.MonkeyPatch.context() as patch:
+        # Workers would be traced, at a quarter of their CPU, and end without a word of what was found.
+        patch.delenv(COVERAGE, raising=False)
+        session = _session(tmp_path_factory)
+    session.sparkContext.setCheckpointDir(str(tmp_path_factory.mktemp("checkpoints")))
+    session.conf.set("spark.sql.shuffle.partitions", "2")
+    yield session
+    session.stop()
+
+
+def _session(tmp_path_factory: pytest.TempPathFactory) -> SparkSession:
+    return local_session(
         "tests",
         cores=2,
         extra={
@@ -81,10 +94,6 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
             **QUICK_SQL,
         },
     )
-    session.sparkContext.setCheckpointDir(str(tmp_path_factory.mktemp("checkpoints")))
-    session.conf.set("spark.sql.shuffle.partitions", "2")
-    yield session
-    session.stop()
 
 
 @pytest.fixture

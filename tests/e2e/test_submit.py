@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from recsys import tables
 from recsys.config import Config, load_config
 from recsys.io import Warehouse
-from tests.conftest import QUICK_SPARK, QUICK_SQL
+from tests.conftest import COVERAGE, QUICK_SPARK, QUICK_SQL
 from tests.support.shops import ROOT, SMALL, Shop
 from tests.support.warehouses import Digests, digests
 
@@ -36,6 +36,7 @@ def submit(
     environment["PYSPARK_PYTHON"] = sys.executable
     quick = {
         "spark.executor.extraJavaOptions": QUICK_SPARK,
+        f"spark.executorEnv.{COVERAGE}": "",
         "spark.log.level": "WARN",
         "spark.ui.enabled": "false",
         "spark.sql.ui.explainMode": "simple",
