@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 
 from recsys import tables
 from recsys.config import Config, stamp
+from recsys.errors import NothingToDo
 from recsys.io import Warehouse
 from recsys.io.snapshot import export
 from recsys.runner import Job
@@ -27,16 +28,21 @@ def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
     partials = {entity: warehouse.read(table, required=False) for entity, table in daily.TABLES.items()}
     daily.require_complete(events, partials, since=first, until=today)
     earlier = as_of - timedelta(days=x.label_window_days)
-    source = examples.choose(
-        origin=x.origin,
-        impressions=warehouse.read(tables.IMPRESSIONS, before=as_of, required=False),
-        candidates=warehouse.read(tables.CANDIDATES, where={"run_date": daily.day_of(earlier)}, required=False),
-        events=events,
-        as_of=as_of,
-        earlier=earlier,
-        window_days=x.window_days,
-        label_types=x.label_types,
-    )
+    try:
+        source = examples.choose(
+            origin=x.origin,
+            impressions=warehouse.read(tables.IMPRESSIONS, before=as_of, required=False),
+            candidates=warehouse.read(tables.CANDIDATES, where={"run_date": daily.day_of(earlier)}, required=False),
+            events=events,
+            as_of=as_of,
+            earlier=earlier,
+            window_days=x.window_days,
+            label_types=x.label_types,
+        )
+    except NothingToDo:
+        # Examples of another config must not be taken for this one's.
+        warehouse.clear(tables.CTR_EXAMPLES, where={"as_of": as_of})
+        raise
     pairs = examples.sampled(source.pairs, rate=source.counts.sample_rate(x.negatives_per_positive))
     split = examples.split_by_user if source.instant else examples.split_by_time
     features = example_features(

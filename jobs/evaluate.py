@@ -63,7 +63,7 @@ def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
 
 def read_day(spark: SparkSession, cfg: Config, as_of: datetime) -> Day:
     """Read what the evaluation of a day needs."""
-    warehouse, today = Warehouse(spark, cfg.warehouse), {"run_date": as_of.date()}
+    warehouse, today = Warehouse(spark, cfg.warehouse), {"run_date": as_of.date(), "as_of": as_of}
     past = warehouse.read(tables.EVENTS, before=as_of)
     seen = seen_pairs(past, as_of=as_of, seen_types=cfg.candidates.seen_types)
     return Day(

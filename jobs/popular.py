@@ -26,7 +26,8 @@ def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
     profiles = warehouse.read(tables.USERS, valid_at=as_of, required=False)
     catalogue = warehouse.read(tables.ITEMS, valid_at=as_of, required=False)
     frames = Frames(as_of, events, users=profiles)
-    model = PopularRetriever(**cfg.popular.model_dump(), weights=cfg.signal.weights).fit(frames)
+    counted = {"weights": cfg.signal.weights, "min_value": cfg.signal.min_value}
+    model = PopularRetriever(**cfg.popular.model_dump(), **counted).fit(frames)
     with persisted(model.popular) as lists:
         filled = with_catalogue(lists, catalogue, k=cfg.popular.k)
         warehouse.replace(tables.POPULAR_ITEMS, stamped(filled, as_of=as_of), where={"as_of": as_of})

@@ -22,14 +22,14 @@ from recsys.transforms import publishing
 def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
     """Read, check the gates, replace the slice, refresh the views."""
     warehouse, today = Warehouse(spark, cfg.warehouse), {"run_date": as_of.date()}
-    lists = publishing.published(warehouse.read(tables.RANKED, where=today), k=cfg.ranking.k)
+    lists = publishing.published(warehouse.made_for(tables.RANKED, as_of), k=cfg.ranking.k)
     items = warehouse.read(tables.ITEMS, valid_at=as_of, required=False)
     past = warehouse.read(tables.EVENTS, before=as_of)
     seen = publishing.seen_pairs(past, as_of=as_of, seen_types=cfg.candidates.seen_types)
     with step("check the gates"):
         measured = publishing.gates(
             lists,
-            candidates=warehouse.read(tables.CANDIDATES, where=today),
+            candidates=warehouse.made_for(tables.CANDIDATES, as_of),
             items=items,
             seen=seen if cfg.candidates.exclude_seen else None,
             min_users_share=cfg.publish.min_users_share,

@@ -19,6 +19,7 @@ from recsys.ranking.lists import RETRIEVAL_ONLY, blend_of, newest_model, ranked_
 from recsys.ranking.rerank import Rules, allowed, rerank
 from recsys.retrieval.base import persisted
 from recsys.runner import Job
+from recsys.transforms import daily
 
 
 def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
@@ -34,15 +35,20 @@ def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
     )
     note(blend.why)
     events = warehouse.read(tables.EVENTS, before=as_of)
+    partials = {entity: warehouse.read(table, required=False) for entity, table in daily.TABLES.items()}
+    if bundle:
+        first, until = daily.kept_days(as_of, 0), daily.day_of(as_of)
+        recent = warehouse.read(tables.EVENTS, before=as_of, since=daily.midnight(first))
+        daily.require_complete(recent, partials, since=first, until=until)
     scored = scored_candidates(
-        warehouse.read(tables.CANDIDATES, where=today),
+        warehouse.made_for(tables.CANDIDATES, as_of),
         bundle=bundle,
         as_of=as_of,
         history_length=cfg.examples.history_length,
         batch_size=r.batch_size,
         events=events,
-        user_daily=warehouse.read(tables.USER_DAILY, required=False),
-        item_daily=warehouse.read(tables.ITEM_DAILY, required=False),
+        user_daily=partials["user"],
+        item_daily=partials["item"],
         items=warehouse.read(tables.ITEMS, before=as_of, required=False),
         users=warehouse.read(tables.USERS, before=as_of, required=False),
     )

@@ -30,6 +30,8 @@ def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
     users, items = warehouse.read(tables.USER_INDEX), warehouse.read(tables.ITEM_INDEX)
     model = AlsRetriever(**cfg.als.model_dump()).fit(Frames(as_of, events, pairs, users, items))
     slices = {"model_version": version}
+    # A version is visible while its row is there: an earlier fit of it is hidden before its factors change.
+    warehouse.clear(tables.MODELS, where=slices)
     warehouse.replace(tables.ALS_USER_FACTORS, stamped(model.user_factors, **slices), where=slices)
     warehouse.replace(tables.ALS_ITEM_FACTORS, stamped(model.item_factors, **slices), where=slices)
     row = version_row(

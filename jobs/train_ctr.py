@@ -26,7 +26,7 @@ def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
     warehouse = Warehouse(spark, cfg.warehouse)
     version = version_of("ctr", as_of, cfg.ctr, cfg.examples)
     path, logs = warehouse.path("bundles", version), warehouse.path("tensorboard", version)
-    examples = warehouse.read(tables.CTR_EXAMPLES, where={"as_of": as_of, "split": "train"})
+    examples = warehouse.read(tables.CTR_EXAMPLES, where={"as_of": as_of, "split": "train"}, required=False)
     with step("fit the feature spec"):
         spec = fit_spec(examples, cfg.ctr.inputs)
     task = snapshot_task(

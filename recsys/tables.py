@@ -46,6 +46,9 @@ class Table:
         A date column by which the table is partitioned at a grain chosen by config (`day`, `month`, `year`).
     time_column : str, optional
         The column that `as_of` bounds from above, exclusively.
+    since_column : str, optional
+        For a history of entities: when the entity itself began. A source without times of states gives the newest
+        profile from the start, and somebody who signed up later must still be unknown until then.
     checks : dict of str to str
         Delta CHECK constraints, by name.
     retention_days : int, optional
@@ -61,6 +64,7 @@ class Table:
     partitions: tuple[str, ...] = ()
     period_column: str | None = None
     time_column: str | None = None
+    since_column: str | None = None
     checks: dict[str, str] = field(default_factory=dict)
     retention_days: int | None = None
     volatile: tuple[str, ...] = ()
@@ -230,6 +234,7 @@ ITEMS = Table(
     ),
     key=("item_id", "valid_from"),
     time_column="valid_from",
+    since_column="added_at",
     checks={"price_not_negative": "price IS NULL OR price >= 0"},
     volatile=_INGESTED,
 )
@@ -249,6 +254,7 @@ USERS = Table(
     ),
     key=("user_id", "valid_from"),
     time_column="valid_from",
+    since_column="signed_up_at",
     volatile=_INGESTED,
 )
 

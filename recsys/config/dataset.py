@@ -7,6 +7,7 @@ required ones, expressions that are not pure, types of events that the contract 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,7 @@ from pydantic import AfterValidator, Field, model_validator
 from recsys import tables
 from recsys.config.expressions import referenced_columns
 from recsys.config.sections import Identifier, PositiveInt, Section
+from recsys.errors import ConfigError
 
 MAPPED_TABLES = ("events", "impressions", "items", "users")
 MappedTable = Literal["events", "impressions", "items", "users"]
@@ -270,9 +272,46 @@ class Dataset(Section):
     )
     max_list_length: PositiveInt = Field(1000, description="Longer shown lists are quarantined")
 
+    def maps(self, table: str, column: str) -> bool:
+        """Whether a source of the table fills a contract column."""
+        return any(source.table == table and column in source.columns for source in self.sources)
+
     @model_validator(mode="after")
     def _sources_fit(self) -> Dataset:
         names = [source.name for source in self.sources]
         if len(set(names)) != len(names):
             raise ValueError("two sources have the same name")
         return self
+
+
+_IN_IDS = ("columns", "attributes", "explode", "null_values", "event_types")
+"""What of a source's mapping decides the values of a row, and with them the id of an event that has none."""
+
+
+def require_same_ids(now: Dataset, before: Mapping[str, Any]) -> None:
+    """Check that events without an id of their own get the same ids as under an earlier form of the mapping.
+
+    Parameters
+    ----------
+    before : mapping
+        The earlier form as plain values (`model_dump(mode="json")`).
+
+    Raises
+    ------
+    ConfigError
+        Naming the sources whose events would be stored once more, under other ids.
+    """
+    earlier = {source["name"]: source for source in before.get("sources", ())}
+    changed = []
+    for source in now.sources:
+        if source.table != "events" or "event_id" in source.columns or source.name not in earlier:
+            continue
+        plain, known = source.model_dump(mode="json"), earlier[source.name]
+        same = all(plain[key] == known.get(key) for key in _IN_IDS) and now.timezone == before.get("timezone")
+        changed += [] if same else [source.name]
+    if changed:
+        raise ConfigError(
+            f"source {', '.join(changed)} of {now.name} was cleaned under another mapping before, and its events have "
+            "no event_id: files that are read again would count twice. Map an event_id, or clean into a new "
+            "warehouse; if only new files follow, --set clean.accept_changed_mapping=true"
+        )

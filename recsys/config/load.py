@@ -43,7 +43,7 @@ def load_config(
         merged = _merge(merged, layer)
     for override in overrides:
         layer = _expanded(_parse_override(override))
-        _check(layer, where=f"--set {override}")
+        _check(layer, where=f"--set {override.partition('=')[0]}")
         merged = _merge(merged, layer)
     return _build(Config, merged, where="the resolved config")
 
@@ -142,17 +142,24 @@ def _parse_override(text: str) -> dict[str, Any]:
     key, found, value = text.partition("=")
     if not found or not key.strip():
         raise ConfigError(f"--set {text}: expected key=value, such as ranking.batch_size=4096")
+    *sections, last = _path(key.strip())
     try:
-        parsed = yaml.safe_load(value) if value else ""
+        # Settings of Spark are texts.
+        parsed = value if sections == ["spark", "conf"] else yaml.safe_load(value) if value else ""
     except yaml.YAMLError:
         raise ConfigError(
-            f"--set {text}: the value is not valid YAML; quote it if it holds special characters"
+            f"--set {key}: the value is not valid YAML; quote it if it holds special characters"
         ) from None
-    *sections, last = key.strip().split(".")
     layer: dict[str, Any] = {last: parsed}
     for section in reversed(sections):
         layer = {section: layer}
     return layer
+
+
+def _path(key: str) -> list[str]:
+    """Split a key at its dots; what follows spark.conf is one key of Spark's, dots and all."""
+    sparks = key.removeprefix("spark.conf.")
+    return key.split(".") if sparks == key else ["spark", "conf", sparks]
 
 
 def _expanded(layer: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,7 +191,9 @@ def _sentence(model: type[BaseModel], error: Any) -> str:
         hint = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(known)}"
         return f"unknown key {key}; {hint}"
     found = error["input"]
-    shown = "" if isinstance(found, (dict, list, tuple)) else f" (found {found!r})"
+    # Spark's settings may be credentials.
+    secret = path[:2] == ["spark", "conf"]
+    shown = "" if secret or isinstance(found, (dict, list, tuple)) else f" (found {found!r})"
     message = error["msg"].removeprefix("Value error, ")
     return f"key {key}: {message[0].lower()}{message[1:]}{shown}"
 

@@ -83,6 +83,11 @@ class CleanConfig(Section):
         None, description="Events at or after this date are quarantined; null: one day after now"
     )
     max_id_length: PositiveInt = Field(256, description="Longer ids are quarantined")
+    accept_changed_mapping: bool = Field(
+        False,
+        description="Go on although events without an id of their own get other ids than before, because the mapping "
+        "changed; right if no file is read a second time",
+    )
     session_gap_minutes: PositiveInt = Field(30, description="Inactivity that ends a session where the source has none")
     bot_events_per_minute: PositiveInt = Field(
         60, description="A user above this rate is a robot from the next minute on"

@@ -81,12 +81,18 @@ def pack(figures: Array, chosen: Sequence[Measure]) -> Array:
 
 def unpack(sums: Array, chosen: Sequence[Measure]) -> Array:
     """Means out of sums of packed rows (… x packed columns → … x measures); NaN over nobody."""
+    count = counted(sums, chosen).astype(np.float64)
+    total = sums[..., 1 : 1 + len(chosen)] / UNIT
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+
+def counted(sums: Array, chosen: Sequence[Measure]) -> Array:
+    """Over how many rows each measure is a mean: all, or those for which it is defined (… x measures)."""
     below = np.zeros(len(chosen), dtype=np.int64)
     conditional = [column for column, measure in enumerate(chosen) if measure.conditional]
     below[conditional] = 1 + len(chosen) + np.arange(len(conditional))
-    count = sums[..., below].astype(np.float64)
-    total = sums[..., 1 : 1 + len(chosen)] / UNIT
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    found: Array = sums[..., below]
+    return found
 
 
 def resampled_sums(batches: Iterable[pa.RecordBatch], *, resamples: int, seed: int) -> Iterator[pa.RecordBatch]:
@@ -135,7 +141,8 @@ def intervals(
     """Turn sums into figures with intervals (a `mapInArrow` kernel; all rows of a slice in one partition).
 
     Rows in: slice, resample, sums. Rows out: stage, slice, metric, k, value, ci_low, ci_high, n. A difference `a-b`
-    stands as a stage of that name; the stage of no other.
+    stands as a stage of that name; the stage of no other. `n` counts the users that a figure is over, in a difference
+    those of the side with fewer.
     """
     sums: dict[str, Array] = {}
     for batch in batches:
@@ -148,18 +155,20 @@ def intervals(
             np.add.at(sums[name], batch.column("resample").to_numpy()[rows], values)
     for name in sorted(sums):
         packed = sums[name].reshape(resamples + 1, len(stages), -1)
-        users = int(packed[0, 0, 0])
         figures = {stage: unpack(packed[:, number], chosen) for number, stage in enumerate(stages)}
-        figures |= {f"{a}-{b}": figures[a] - figures[b] for a, b in differences}
+        users = {stage: counted(packed[0, number], chosen) for number, stage in enumerate(stages)}
+        for a, b in differences:
+            figures[f"{a}-{b}"] = figures[a] - figures[b]
+            users[f"{a}-{b}"] = np.minimum(users[a], users[b])
         for stage, drawn in figures.items():
-            yield _figures(stage, name, drawn, chosen, users)
+            yield _figures(stage, name, drawn, chosen, users[stage])
 
 
-def _figures(stage: str, name: str, drawn: Array, chosen: Sequence[Measure], users: int) -> pa.RecordBatch:
+def _figures(stage: str, name: str, drawn: Array, chosen: Sequence[Measure], users: Array) -> pa.RecordBatch:
     low, high = np.full(len(chosen), np.nan), np.full(len(chosen), np.nan)
     for column in range(len(chosen)):
         defined = drawn[1:, column][~np.isnan(drawn[1:, column])]
-        if users >= 2 and len(defined):
+        if users[column] >= 2 and len(defined):
             low[column], high[column] = np.percentile(defined, (2.5, 97.5))
     return pa.RecordBatch.from_pydict(
         {
@@ -170,7 +179,7 @@ def _figures(stage: str, name: str, drawn: Array, chosen: Sequence[Measure], use
             "value": pa.array(drawn[0], from_pandas=True),
             "ci_low": pa.array(low, from_pandas=True),
             "ci_high": pa.array(high, from_pandas=True),
-            "n": pa.array([users] * len(chosen), pa.int64()),
+            "n": pa.array(users, pa.int64()),
         }
     )
 

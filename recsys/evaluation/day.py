@@ -13,7 +13,9 @@ from pyspark.sql import functions as F
 from recsys.errors import DataError, NothingToDo
 from recsys.evaluation import truth
 from recsys.evaluation.baseline import popularity_lists
+from recsys.evaluation.evaluate import STAGES
 from recsys.evaluation.rows import metric_rows, ranker_rows
+from recsys.ranking.lists import RETRIEVAL_ONLY
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ class Day:
         )
         return truth.judged_lists(
             candidates=self.candidates,
-            ranked=self.ranked,
+            # Without a ranker the order of its zeros is that of the ids.
+            ranked=self.ranked.where(F.col("model_version") != RETRIEVAL_ONLY),
             recommendations=self.final,
             baseline=baseline,
             depth=depth,
@@ -129,8 +132,10 @@ class Day:
         first = self.final.select("model_version").first()
         if first is None:
             raise DataError(f"no recommendations for {self.as_of:%Y-%m-%d}; run the job publish for this as_of first")
+        alone = first["model_version"] == RETRIEVAL_ONLY
         found = metric_rows(
             lists,
+            stages=[stage for stage in STAGES if not (alone and stage == "ranker")],
             as_of=self.as_of,
             model_version=first["model_version"],
             relevant=relevant,

@@ -9,7 +9,7 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from recsys.evaluation.evaluate import coverage, figures
+from recsys.evaluation.evaluate import DIFFERENCES, STAGES, coverage, figures
 from recsys.tables import METRICS, RETRIEVERS
 
 NO_VERSION = (*RETRIEVERS, "candidates")
@@ -19,6 +19,7 @@ NO_VERSION = (*RETRIEVERS, "candidates")
 def metric_rows(
     lists: DataFrame,
     *,
+    stages: Sequence[str] = STAGES,
     as_of: datetime,
     model_version: str,
     relevant: DataFrame,
@@ -28,9 +29,17 @@ def metric_rows(
     resamples: int,
     seed: int,
 ) -> DataFrame:
-    """Rows of `metrics` for the lists of all stages; parameters as in `figures`."""
+    """Rows of `metrics` for the lists of the stages and their differences; parameters as in `figures`."""
     judged = figures(
-        lists, relevant=relevant, population=population, facts=facts, ks=ks, resamples=resamples, seed=seed
+        lists,
+        relevant=relevant,
+        population=population,
+        facts=facts,
+        ks=ks,
+        resamples=resamples,
+        seed=seed,
+        stages=stages,
+        differences=[(a, b) for a, b in DIFFERENCES if a in stages and b in stages],
     )
     covered = coverage(lists, population=population, facts=facts, ks=ks)
     version = F.when(F.col("stage").isin(*NO_VERSION), F.col("stage")).otherwise(F.lit(model_version))

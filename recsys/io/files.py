@@ -16,10 +16,12 @@ _COMPRESSED: Final = (".gz", ".bz2", ".zst", ".deflate", ".lz4", ".snappy")
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file and its size in bytes."""
+    """A file, its size in bytes, when it was written (ms since 1970), and its place below the directory listed."""
 
     path: str
     size: int
+    modified: int = 0
+    below_listed: str = ""
 
     def below(self, root: str | None) -> str:
         """The path without the root, so that the same files elsewhere have the same names."""
@@ -56,7 +58,7 @@ def list_files(spark: SparkSession, path: str, *, table: bool = False) -> list[I
             if match.isDirectory():
                 found += _below(files, match.getPath())
             else:
-                found.append(InputFile(match.getPath().toString(), match.getLen()))
+                found.append(_file(match, ""))
     except Exception as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"path {path} can't be listed ({reason}); check input.root and the source's path") from error
@@ -69,10 +71,14 @@ def _below(files: Any, directory: Any) -> list[InputFile]:
     listing = files.listFiles(directory, True)
     while listing.hasNext():
         status = listing.next()
-        path = status.getPath().toString()
-        if not any(part.startswith(("_", ".")) for part in path[len(root) :].split("/")):
-            found.append(InputFile(path, status.getLen()))
+        below = status.getPath().toString()[len(root) :]
+        if not any(part.startswith(("_", ".")) for part in below.split("/")):
+            found.append(_file(status, below))
     return found
+
+
+def _file(status: Any, below: str) -> InputFile:
+    return InputFile(status.getPath().toString(), status.getLen(), status.getModificationTime(), below)
 
 
 def damaged(spark: SparkSession, files: Iterable[InputFile]) -> str | None:

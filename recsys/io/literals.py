@@ -18,15 +18,16 @@ def literal(value: Any) -> str:
     Raises
     ------
     TypeError
-        For a type that has no literal here.
+        For a type that has no literal here, and for an instant without a zone, which would be read as UTC.
     """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         return repr(value)
     if isinstance(value, datetime):
-        utc = value.astimezone(UTC) if value.tzinfo else value
-        return f"TIMESTAMP '{utc:%Y-%m-%d %H:%M:%S.%f}'"
+        if value.tzinfo is None:
+            raise TypeError(f"no SQL literal for {value}: an instant needs a zone")
+        return f"TIMESTAMP '{value.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}'"
     if isinstance(value, date):
         return f"DATE '{value:%Y-%m-%d}'"
     if isinstance(value, str):

@@ -20,7 +20,7 @@ from pyspark.sql import types as T
 
 from recsys import progress
 from recsys.config.dataset import BROKEN, FILE, RAW, Dataset, Source
-from recsys.errors import ConfigError, DataError
+from recsys.errors import ConfigError, DataError, RecsysError
 from recsys.io.errors import reading, translating
 from recsys.io.files import InputFile, damaged, list_files
 
@@ -98,6 +98,21 @@ def read_batch(spark: SparkSession, dataset: Dataset | None, *, root: str | None
     return Batch(dataset, _batch_id(dataset, files, root), tuple(frames), every, (root or "").rstrip("/"))
 
 
+def fingerprint(spark: SparkSession, dataset: Dataset | None, *, root: str | None) -> str:
+    """Hash names, sizes and times of all input files: the same only where nothing was delivered in between.
+
+    Empty where files can't be listed; reading them says why.
+    """
+    listed = []
+    try:
+        for source in dataset.sources if dataset else ():
+            files = list_files(spark, _resolve(source, root), table=source.format.type == "delta")
+            listed.append([source.name, sorted([file.path, file.size, file.modified] for file in files)])
+    except RecsysError:
+        return ""
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()[:16]
+
+
 def _resolve(source: Source, root: str | None) -> str:
     if source.path.startswith("/") or "://" in source.path:
         return source.path
@@ -127,28 +142,36 @@ def _batch_id(dataset: Dataset, files: dict[str, list[InputFile]], root: str | N
 
 def _open(spark: SparkSession, source: Source, path: str, files: list[InputFile]) -> DataFrame:
     kind = source.format.type
+    # What a folder such as day=20240501 says is a text, like any other raw value.
+    spark.conf.set("spark.sql.sources.partitionColumnTypeInference.enabled", "false")
     if kind == "json":
-        return _json(spark, source, path)
+        return _json(spark, source, path, files)
     if kind == "csv":
         return _csv(spark, source, path, files)
-    frame = spark.read.parquet(path) if kind == "parquet" else spark.read.format("delta").load(path)
+    frame = _reader(spark, files).parquet(path) if kind == "parquet" else spark.read.format("delta").load(path)
     _require_columns(source, frame.columns)
     return _with_origin(frame, frame.columns, F.lit(False))
+
+
+def _reader(spark: SparkSession, files: list[InputFile]) -> DataFrameReader:
+    """A reader of everything below a directory: Spark looks into key=value folders by itself, into others if told."""
+    keyed = any("=" in file.below_listed.rpartition("/")[0] for file in files)
+    return spark.read.option("recursiveFileLookup", not keyed)
 
 
 # -- json
 
 
-def _json(spark: SparkSession, source: Source, path: str) -> DataFrame:
+def _json(spark: SparkSession, source: Source, path: str, files: list[InputFile]) -> DataFrame:
     lists = source.list_columns()
     names = sorted(source.source_columns())
     fields = [T.StructField(name, T.ArrayType(T.StringType()) if name in lists else T.StringType()) for name in names]
     schema = T.StructType([*fields, T.StructField(_CORRUPT, T.StringType())])
     if codecs.lookup(source.format.encoding).name != "utf-8":
-        reader = _encoded(spark, source).schema(schema).option("lineSep", "\n")
+        reader = _encoded(spark, source, files).schema(schema).option("lineSep", "\n")
         frame = reader.option("columnNameOfCorruptRecord", _CORRUPT).json(path)
         return _with_origin(frame, names, F.col(_CORRUPT).isNotNull())
-    lines = spark.read.text(path)
+    lines = _reader(spark, files).text(path)
     _warn_of_unknown_keys(source, names, lines)
     options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": _CORRUPT}
     record = F.from_json("value", schema, options)
@@ -187,19 +210,20 @@ def _warn_of_unknown_keys(source: Source, names: list[str], lines: DataFrame) ->
 
 
 def _csv(spark: SparkSession, source: Source, path: str, files: list[InputFile]) -> DataFrame:
-    reader = _csv_reader(spark, source)
-    if source.format.names:
-        names = list(source.format.names)
-    else:
+    names, comparable = list(source.format.names or ()), source.format.header
+    if not names:
         first = min((file for file in files if file.size), key=lambda file: file.path)
-        names = reader.option("header", True).csv(first.path).columns
+        names = _csv_reader(spark, source, files).option("header", True).csv(first.path).columns
         _hint_at_json(source, first, names)
+        comparable = _as_written(_csv_reader(spark, source, files).csv(first.path), names)
+        if not comparable:
+            progress.note(f"source {source.name}: some columns have no name of their own; headers are not compared")
     schema = T.StructType([T.StructField(name, T.StringType()) for name in [*names, _CORRUPT]])
     frame = (
-        _csv_reader(spark, source)
+        _csv_reader(spark, source, files)
         .schema(schema)
         .options(mode="PERMISSIVE", columnNameOfCorruptRecord=_CORRUPT)
-        .options(header=source.format.header, enforceSchema=not source.format.header)
+        .options(header=source.format.header, enforceSchema=not comparable)
         .csv(path)
     )
     # Folders such as dt=2024-05-01 add columns of their own.
@@ -208,9 +232,21 @@ def _csv(spark: SparkSession, source: Source, path: str, files: list[InputFile])
     return _with_origin(frame, names, F.col(_CORRUPT).isNotNull())
 
 
-def _csv_reader(spark: SparkSession, source: Source) -> DataFrameReader:
+def _as_written(frame: DataFrame, names: list[str]) -> bool:
+    """Whether Spark took the header's names as they stand; it makes up names for columns without one, or with a twin's.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The file with its header read as a row.
+    """
+    header = frame.head()
+    return header is not None and list(header) == names
+
+
+def _csv_reader(spark: SparkSession, source: Source, files: list[InputFile]) -> DataFrameReader:
     how = source.format
-    return _encoded(spark, source).options(
+    return _encoded(spark, source, files).options(
         sep=how.separator, quote=how.quote, escape=how.escape, multiLine=how.multiline, maxCharsPerColumn=-1
     )
 
@@ -225,12 +261,12 @@ def _hint_at_json(source: Source, file: InputFile, names: list[str]) -> None:
 # -- shared
 
 
-def _encoded(spark: SparkSession, source: Source) -> DataFrameReader:
+def _encoded(spark: SparkSession, source: Source, files: list[InputFile]) -> DataFrameReader:
     name = codecs.lookup(source.format.encoding).name
     if name not in _SPARK_CHARSETS:
         # Spark 4 reads the charsets of its own list only, unless told otherwise; 3.5 ignores the key.
         spark.conf.set("spark.sql.legacy.javaCharsets", "true")
-    return spark.read.option("encoding", _SPARK_CHARSETS.get(name, source.format.encoding))
+    return _reader(spark, files).option("encoding", _SPARK_CHARSETS.get(name, source.format.encoding))
 
 
 def _with_origin(frame: DataFrame, names: Iterable[str], broken: Column) -> DataFrame:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pyspark.sql import SparkSession
 
 from recsys import tables
-from recsys.io.literals import quote
+from recsys.io.literals import literal, quote
 from recsys.io.text import write_text
 from recsys.io.warehouse import Warehouse
 from recsys.tables import Table
@@ -96,7 +96,7 @@ def statement(warehouse: Warehouse, view: View, *, temporary: bool) -> str:
     config = warehouse.config
     parts = [part for part in (config.catalog, config.database_name, view.name) if part]
     target = ".".join(quote(_checked(part)) for part in parts)
-    return f"CREATE OR REPLACE VIEW {target} COMMENT '{view.comment}' AS {body}"
+    return f"CREATE OR REPLACE VIEW {target} COMMENT {literal(view.comment)} AS {body}"
 
 
 def create_views(spark: SparkSession, warehouse: Warehouse) -> list[str]:

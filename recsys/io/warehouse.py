@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -127,8 +127,9 @@ class Warehouse:
         before, since : datetime, optional
             Bounds on the table's time column: strictly earlier, and at or later.
         valid_at : datetime, optional
-            For `items` and `users`: the row of each entity that was valid just before that instant. `valid_to` and
-            `is_current` are left out, because they tell of the future.
+            For `items` and `users`: the row of each entity that was valid just before that instant, without entities
+            that began at or after it (`added_at`, `signed_up_at`). `valid_to` and `is_current` are left out, because
+            they tell of the future.
         where : mapping, optional
             Column to value (or list of values).
         version : int, optional
@@ -155,6 +156,22 @@ class Warehouse:
         if valid_at is not None:
             return _valid_at(table, frame, valid_at)
         return frame.select(*table.column_names)
+
+    def made_for(self, table: Table, as_of: datetime) -> DataFrame:
+        """Read what a run date's slice holds of an instant; two instants of one day share the slice.
+
+        Raises
+        ------
+        DataError
+            Naming the job that makes it, if the slice is empty or another instant's.
+        """
+        found = self.read(table, where={"run_date": as_of.date(), "as_of": as_of})
+        if found.isEmpty():
+            raise DataError(
+                f"table {table.name} holds nothing for {as_of:%Y-%m-%dT%H:%M:%SZ}; "
+                f"run the job {MADE_BY[table.name]} for this as_of first"
+            )
+        return found
 
     def _frame(self, table: Table, version: int | None) -> DataFrame:
         reader = self.spark.read.format("delta")
@@ -190,13 +207,28 @@ class Warehouse:
                 self._save(table, writer)
             return self._written(table, this)
 
-    def merge(self, table: Table, frame: DataFrame, *, update: bool, prune: Mapping[str, Any] | None = None) -> Written:
-        """Merge rows into a table by its key: new keys are inserted, known ones updated or left alone.
+    def clear(self, table: Table, *, where: Mapping[str, Any]) -> None:
+        """Empty one slice of a table; nothing is committed where there is no such row."""
+        if self.exists(table) and not self._frame(table, None).where(condition(where)).isEmpty():
+            self.delta(table).delete(condition(where))
+
+    def merge(
+        self,
+        table: Table,
+        frame: DataFrame,
+        *,
+        update: bool,
+        fill: Sequence[str] = (),
+        prune: Mapping[str, Any] | None = None,
+    ) -> Written:
+        """Merge rows into a table by its key: new keys are inserted, known ones updated, filled in or left alone.
 
         Parameters
         ----------
         update : bool
             Whether rows with a known key replace the stored ones.
+        fill : sequence of str
+            Columns that a row with a known key fills where the stored one has null.
         prune : mapping, optional
             Column to list of values that all rows of `frame` lie in: only matching files are searched for the key.
             Only right where equal keys have equal values of that column.
@@ -218,6 +250,10 @@ class Warehouse:
                 columns = {quote(name): f"s.{quote(name)}" for name in table.column_names}
                 if update:
                     merge = merge.whenMatchedUpdate(set=columns)  # type: ignore[arg-type]
+                elif fill:
+                    empty = " OR ".join(f"(t.{quote(c)} IS NULL AND s.{quote(c)} IS NOT NULL)" for c in fill)
+                    filled = {quote(c): f"coalesce(t.{quote(c)}, s.{quote(c)})" for c in fill}
+                    merge = merge.whenMatchedUpdate(condition=empty, set=filled)  # type: ignore[arg-type]
                 with ddl.naming_violations(table):
                     merge.whenNotMatchedInsert(values=columns).execute()  # type: ignore[arg-type]
             return self._written(table, this, before=before)
@@ -301,9 +337,13 @@ def _valid_at(table: Table, frame: DataFrame, instant: datetime) -> DataFrame:
     entity = table.key[0]
     newest = W.Window.partitionBy(entity).orderBy(F.col("valid_from").desc())
     kept = [name for name in table.column_names if name not in ("valid_to", "is_current")]
-    return (
+    states = (
         frame.where(_time_bounds(table, instant, None))
         .select(*kept, F.row_number().over(newest).alias("_newest"))
         .where("_newest = 1")
         .select(*kept)
     )
+    if table.since_column is None:
+        return states
+    began = F.col(table.since_column)
+    return states.where(began.isNull() | (began < F.lit(instant)))

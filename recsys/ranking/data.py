@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from recsys.errors import ConfigError, DataError
+from recsys.errors import ConfigError, DataError, NothingToDo
 from recsys.ranking.base import Shard
 from recsys.ranking.layout import Layout
 from recsys.ranking.spec import FittedSpec
@@ -67,8 +67,9 @@ def snapshot_shards(directory: str) -> dict[str, tuple[Shard, ...]]:
     Raises
     ------
     DataError
-        If there is no manifest (no snapshot, or one that was never finished), if files differ from it, or if there is
-        nothing to train on.
+        If there is no manifest (no snapshot, or one that was never finished), or if files differ from it.
+    NothingToDo
+        If the training split is empty.
     """
     fs, inner = filesystem(directory.rstrip("/"))
     path = f"{inner}/{MANIFEST}"
@@ -80,7 +81,7 @@ def snapshot_shards(directory: str) -> dict[str, tuple[Shard, ...]]:
     with fs.open_input_stream(path) as handle:
         listed: dict[str, list[dict[str, Any]]] = json.loads(handle.read())["splits"]
     if not listed.get("train"):
-        raise DataError(f"the snapshot {directory} has no training examples; widen examples.window_days")
+        raise NothingToDo(f"the snapshot {directory} has no training examples; widen examples.window_days")
     return {split: _listed(directory.rstrip("/"), split, listed.get(split, [])) for split in ("train", "valid", "test")}
 
 

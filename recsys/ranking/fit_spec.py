@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from recsys.config.sections import InputSpec
-from recsys.errors import ConfigError, DataError
+from recsys.errors import ConfigError, NothingToDo
 from recsys.progress import note
 from recsys.ranking.spec import FIRST_ID, DroppedInput, EmbeddingTable, FittedInput, FittedSpec
 
@@ -43,7 +43,7 @@ def fit_spec(df: DataFrame, inputs: Sequence[InputSpec]) -> FittedSpec:
     ------
     ConfigError
         If a column is missing, has an unfit type, or `shares` names no fitting input.
-    DataError
+    NothingToDo
         If there is no row.
     """
     _check(df, inputs)
@@ -51,7 +51,7 @@ def fit_spec(df: DataFrame, inputs: Sequence[InputSpec]) -> FittedSpec:
         F.count(F.lit(1)).alias("__rows"), *(aggregate for item in inputs for aggregate in _statistics(item))
     ).first()
     if stats is None or stats["__rows"] == 0:
-        raise DataError("the training split is empty; run ctr_examples for this as_of, or widen examples.window_days")
+        raise NothingToDo("the training split is empty; run ctr_examples for this as_of, or widen examples.window_days")
     dropped = tuple(DroppedInput(item.name, why) for item in inputs if (why := _useless(item, stats)))
     for drop in dropped:
         note(f"input {drop.name} is left out: {drop.why} in the training split")

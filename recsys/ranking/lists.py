@@ -8,7 +8,7 @@ that effect out of the comparison (position debiasing by a feature that is fixed
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -42,10 +42,15 @@ def newest_model(models: DataFrame, *, kind: str, as_of: datetime) -> Mapping[st
     row = (
         models.where((F.col("kind") == kind) & (F.col("as_of") <= F.lit(as_of)))
         .orderBy(F.desc("as_of"), F.desc("created_at"), F.desc("model_version"))
+        .select("*", F.unix_micros("as_of").alias("at"))
         .limit(1)
         .first()
     )
-    return None if row is None else row.asDict()
+    if row is None:
+        return None
+    # A collected timestamp has no zone and tells the driver's own time.
+    instant = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=row["at"])
+    return {name: value for name, value in row.asDict().items() if name != "at"} | {"as_of": instant}
 
 
 def scored_candidates(

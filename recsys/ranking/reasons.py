@@ -5,7 +5,8 @@ What it claims must be true of the user:
 
 - neighbors: "Because you bought <title>", only where that item is in the user's own events before `as_of`; the verb is
   of the strongest of those events;
-- popular: "Popular in <segment>", only where the item is in that segment's list, else "Popular now";
+- popular: "Popular in <segment>", only where the item is in that segment's list; "Popular now", only where it is in
+  everybody's, and not as one of the catalogue's untouched items that fill that list up;
 - als: "People with similar taste chose this";
 - else, and where the evidence is gone: "Picked for you".
 """
@@ -60,7 +61,7 @@ def with_reasons(
     items : DataFrame
         The catalogue valid at `as_of`: item_id (unique), title.
     popular : DataFrame
-        Popular items of `as_of`: segment (empty for everybody), item_id.
+        Popular items of `as_of`: segment (empty for everybody), item_id, score (0: nobody touched it).
     weights : mapping of str to float
         Weight of each retriever in the union.
     rank_constant : float
@@ -74,11 +75,13 @@ def with_reasons(
     local = popular.where("segment <> ''").select(
         F.col("segment").alias("user_segment"), "item_id", F.lit(True).alias("in_segment_list")
     )
+    common = popular.where("segment = '' AND score > 0").select("item_id", F.lit(True).alias("in_common_list"))
     joined = (
         lists.withColumn("speaker", speaker)
         .join(evidence, on=["user_id", "because_item_id"], how="left")
         .join(titles, on="because_item_id", how="left")
         .join(local, on=["user_segment", "item_id"], how="left")
+        .join(common, on="item_id", how="left")
     )
     code, sentence = _reason()
     return joined.select(*(F.col(name) for name in lists.columns), code.alias("reason_code"), sentence.alias("reason"))
@@ -127,9 +130,10 @@ def _reason() -> tuple[Column, Column]:
     ]
     by_popularity = F.col("speaker") == "popular"
     in_segment = by_popularity & F.coalesce("in_segment_list", F.lit(False))
+    in_common = by_popularity & F.coalesce("in_common_list", F.lit(False))
     cases += [
         (in_segment, "popular_segment", _sentence("Popular in {}", F.col("user_segment"))),
-        (by_popularity, "popular", F.lit("Popular now")),
+        (in_common, "popular", F.lit("Popular now")),
         (F.col("speaker") == "als", "similar_taste", F.lit("People with similar taste chose this")),
     ]
     code = reduce(lambda rest, case: F.when(case[0], case[1]).otherwise(rest), reversed(cases), F.lit("picked"))

@@ -30,7 +30,7 @@ from recsys.ranking.groups import Array, group_of_rows, group_starts, ranks_with
 RANK_CONSTANT = 10.0
 """c of `part(r) = (c + 1) / (c + r)`: how slowly the scale falls. The same as in the union of the candidates."""
 
-PARTS = ("ranker", "retrieval", "diversity", "ranker_rank", "retrieval_rank")
+PARTS = ("ranker", "retrieval", "diversity", "ranker_rank", "retrieval_rank", "reserve")
 """Numbers that each row of a list keeps of how it came to its place."""
 
 _ADDED = (
@@ -100,7 +100,7 @@ def rerank(scored: DataFrame, *, rules: Rules) -> DataFrame:
     DataFrame
         The rows that made a list, with `rank` (dense from 1; above k for the reserve), `score` and the columns of
         `PARTS`. `diversity` is what repeats cost (zero or negative):
-        score = (1 - w) * ranker + w * retrieval + diversity.
+        score = (1 - w) * ranker + w * retrieval + diversity. `reserve` is 1 for rows of the reserve, else 0.
     """
     schema = T.StructType([*scored.schema.fields, *_ADDED])
 
@@ -139,6 +139,7 @@ def make_lists(table: pa.Table, rules: Rules) -> pa.Table:
         "diversity": pa.array(-cost[owner, place] + 0.0),
         "ranker_rank": pa.array(ranker_rank[rows].astype(np.float64)),
         "retrieval_rank": pa.array(retrieval_rank[rows].astype(np.float64)),
+        "reserve": pa.array((place >= listed).astype(np.float64)),
     }
     chosen = table.take(pa.array(rows))
     for field in _ADDED:

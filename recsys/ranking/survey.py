@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recsys.errors import ConfigError, DataError, RecsysError
+from recsys.errors import ConfigError, DataError, NothingToDo, RecsysError
 from recsys.ranking.base import Shard, TrainTask
 from recsys.ranking.calibration import sampling_shift
 from recsys.ranking.comm import Communicator
@@ -48,6 +48,8 @@ def survey(task: TrainTask, comm: Communicator, reader: Reader) -> tuple[Facts, 
     ------
     DataError, ConfigError
         On every rank alike, so that none waits for one that is gone.
+    NothingToDo
+        If there are too few examples, or they are all of one class.
     """
     problem, lots, counts = "", [], np.zeros(8)
     try:
@@ -80,13 +82,13 @@ def _count(task: TrainTask, reader: Reader, shards: tuple[Shard, ...]) -> Counts
 def _facts(task: TrainTask, counts: Counts, steps: int) -> Facts:
     rows, positives, weight, positive_weight = counts[:, :4].sum(axis=0)
     if rows < task.settings.min_examples:
-        raise DataError(
+        raise NothingToDo(
             f"{int(rows)} training examples are fewer than ctr.min_examples ({task.settings.min_examples}); "
             "widen examples.window_days or examples.label_window_days, or lower the limit"
         )
     if positives in (0, rows):
         kind = "negative" if positives == 0 else "positive"
-        raise DataError(
+        raise NothingToDo(
             f"all {int(rows)} training examples are {kind}; a ranker needs both, "
             "check examples.label_types and the label window"
         )

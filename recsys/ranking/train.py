@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from recsys.errors import DataError, RecsysError
+from recsys.errors import DataError, NothingToDo, RecsysError
 from recsys.progress import note
 from recsys.ranking import metrics
 from recsys.ranking.base import TrainOutcome, TrainTask
@@ -50,8 +50,10 @@ def train(task: TrainTask, comm: Communicator) -> TrainOutcome:
 
     Raises
     ------
+    NothingToDo
+        If there is too little to learn from.
     DataError
-        If there is too little to learn from, or the loss is no longer a number.
+        If the loss is no longer a number.
     """
     settings = task.settings
     configure(settings.threads or max(1, (os.cpu_count() or 1) // comm.local_size))
@@ -185,7 +187,7 @@ def _fit(
 
 def _validate(scored: Scored, shift: float) -> dict[str, float]:
     if not scored.both_classes:
-        raise DataError(
+        raise NothingToDo(
             f"the validation split has {len(scored.labels)} examples with {int(scored.labels.sum())} positives; "
             "it needs both classes, raise examples.valid_share or widen the label window"
         )

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import window as W
 
 from recsys.retrieval.base import Frames
-from recsys.transforms.interactions import type_weight
+from recsys.transforms.interactions import speaks, type_weight
 
 OVERALL = ""
 """Name of the segment that holds everybody."""
@@ -84,12 +84,13 @@ class PopularModel:
 
 @dataclass(frozen=True)
 class PopularRetriever:
-    """Popularity; the settings are those of `recsys.config.sections.PopularConfig`, and the weights of event types."""
+    """Popularity; settings of `PopularConfig`, and of `SignalConfig` what makes an event count (`recsys.config`)."""
 
     k: int = 500
     window_days: int = 30
     min_segment_users: int = 50
     weights: Mapping[str, float] = field(default_factory=dict)
+    min_value: float | None = None
 
     def fit(self, frames: Frames) -> PopularModel:
         """Count users per item: each counts once, with the weightiest thing that they did in the window."""
@@ -117,9 +118,9 @@ class PopularRetriever:
         bound = F.lit(frames.as_of)
         days = (F.unix_micros(bound) - F.unix_micros("event_time")) / F.lit(86_400e6)
         level = F.greatest(F.ceil(F.log2(days / F.lit(float(self.window_days)))), F.lit(0)).cast("int")
-        signal = ~F.col("is_bot") & (F.col("event_time") < bound)
+        people = ~F.col("is_bot") & (F.col("event_time") < bound)
         return (
-            frames.events.where(signal & (type_weight(self.weights) > 0))
+            frames.events.where(people & speaks(self.weights, self.min_value))
             .select(
                 "user_id",
                 "item_id",

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from recsys import progress, tables
 from recsys.config import Config, stamp
@@ -85,13 +86,21 @@ def check_part(first: str | None, last: str | None) -> tuple[str, str]:
 
 
 def learns_from_lists(spark: SparkSession, config: Config, as_of: datetime) -> bool:
-    """Tell whether examples come from shown lists; if not, the retrievers are also fitted one label window earlier."""
+    """Tell whether examples come from shown lists; if not, the retrievers are also fitted one label window earlier.
+
+    Lists are there to learn from if the window holds some, and something that was taken up: by the source's own
+    label, or by an event that names its list.
+    """
     if config.examples.origin != "auto":
         return config.examples.origin == "impressions"
     warehouse = Warehouse(spark, config.warehouse)
-    if not warehouse.exists(tables.IMPRESSIONS):
+    since = as_of - timedelta(days=config.examples.window_days)
+    shown = warehouse.read(tables.IMPRESSIONS, before=as_of, since=since, required=False)
+    if shown.isEmpty():
         return False
-    return bool(warehouse.read(tables.IMPRESSIONS, before=as_of).select("list_id").take(1))
+    events = warehouse.read(tables.EVENTS, before=as_of, since=since, required=False)
+    of_type = F.col("event_type").isin(list(config.examples.label_types))
+    return not events.where(of_type & F.col("list_id").isNotNull()).isEmpty() or not shown.where("label > 0").isEmpty()
 
 
 def plan(jobs: dict[str, Job], config: Config, as_of: datetime, *, from_lists: bool) -> list[Stage]:

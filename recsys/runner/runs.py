@@ -7,6 +7,7 @@ is gone (same host) or its sign of life is older than the lease (another host).
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import socket
@@ -31,6 +32,7 @@ from recsys.io import Warehouse
 from recsys.io.contract import schema_of
 from recsys.io.holds import finish, insert_if_free, is_conflict, mark_lost
 from recsys.progress import Recorder
+from recsys.tables import Table
 
 if TYPE_CHECKING:
     from recsys.runner.job import Job
@@ -81,21 +83,21 @@ class RunLog:
 
         A write counts when another run, for the same instant or by a job that knows no instant (`clean`, `index`),
         put rows into a table that the job reads after the job had started. Some tables hold the work of several jobs
-        (`models`): `feeders` names those that come before this one; None means any other.
+        (`models`): `feeders` names those that come before this one; None means any other. Nor is a job done whose
+        slice a later run of its own took: under another config or code, or one that did not come to its end.
         """
         if not self.warehouse.exists(tables.RUNS):
             return False
-        done = self._done(as_of)
-        state = job.state(self.spark, self.config)
-        mine = [
-            run
-            for run in done
-            if (run["job"], run["config_hash"], run["code_version"]) == (job.name, state, recsys.__version__)
-            and (job.inputs is not None or run["same_instant"])
-        ]
+        runs = self._runs(as_of)
+        done = [run for run in runs if run["status"] == "done"]
+        own = [run for run in runs if run["job"] == job.name and (job.inputs is not None or run["same_instant"])]
+        now = (job.state(self.spark, self.config), recsys.__version__, "done")
+        mine = [run for run in own if (run["config_hash"], run["code_version"], run["status"]) == now]
         if not mine:
             return False
         latest = max(mine, key=lambda run: run["started"])
+        if job.inputs is None and max(run["started"] for run in own) > latest["started"]:
+            return False
         reads = {table.name for table in job.reads}
         fed = any(
             run["finished"] > latest["started"] and reads & {name for name, rows in run["rows"].items() if rows}
@@ -104,14 +106,24 @@ class RunLog:
         )
         return not fed and all(self.warehouse.exists(tables.BY_NAME[name]) for name in latest["writes"])
 
-    def _done(self, as_of: datetime) -> list[Row]:
-        """Finished runs for an instant, and those of jobs that know none: a handful, however old the warehouse is."""
-        runs = self.warehouse.delta(tables.RUNS).toDF().where("status = 'done'")
+    def last_config(self, job: str, *, dataset: str, wrote: Table) -> dict[str, Any] | None:
+        """Return the config of the newest run of a job that put rows of a dataset into a table; None without one."""
+        if not self.warehouse.exists(tables.RUNS):
+            return None
+        runs = self.warehouse.read(tables.RUNS, where={"job": job, "dataset": dataset})
+        wrote_some = F.coalesce(F.col("rows")[wrote.name], F.lit(0)) > 0
+        newest = runs.where(wrote_some).orderBy(F.desc("started_at"), "run_id").select("config").first()
+        found: dict[str, Any] | None = json.loads(newest["config"]) if newest else None
+        return found
+
+    def _runs(self, as_of: datetime) -> list[Row]:
+        """Runs for an instant, and those of jobs that know none: a handful, however old the warehouse is."""
+        runs = self.warehouse.delta(tables.RUNS).toDF()
         same_instant = F.col("as_of") == F.lit(as_of)
         return (
             runs.where(same_instant | F.col("job").isin("clean", "index"))
             .select(
-                *("job", "config_hash", "code_version", "rows", "writes"),
+                *("job", "config_hash", "code_version", "status", "rows", "writes"),
                 same_instant.alias("same_instant"),
                 F.unix_micros("started_at").alias("started"),
                 F.unix_micros("finished_at").alias("finished"),

@@ -205,7 +205,7 @@ def _context() -> dict[str, Column]:
         "user_segment": F.col("_segment"),
         "user_age": F.year(time) - F.col("_birth_year"),
         **{name: F.coalesce(name, F.lit(0.0)) for name in window_columns("item") if "mean" not in name},
-        "item_age_days": days_between(F.col("_added_at"), time),
+        "item_age_days": F.when(F.col("_added_at") < time, days_between(F.col("_added_at"), time)),
     }
 
 

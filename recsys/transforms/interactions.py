@@ -56,11 +56,9 @@ def pairs(
         where a pair is only seen. Sums are exact, so that equal logs give equal bits whatever their order.
     """
     time, kind = F.col("event_time"), F.col("event_type")
-    signal = kind.isin([t for t, weight in weights.items() if weight > 0])
+    signal = speaks(weights, min_value)
     if window_days is not None:
         signal &= time >= F.lit(as_of - timedelta(days=window_days))
-    if min_value is not None:
-        signal &= (kind != "rating") | F.coalesce(F.col("value") >= min_value, F.lit(False))
     strength = _strength(weights, use_value)
     if half_life_days is not None:
         age = (F.unix_micros(F.lit(as_of)) - F.unix_micros(time)) / F.lit(86_400e6)
@@ -136,6 +134,14 @@ def signals(events: DataFrame, *, as_of: datetime, implicit: bool, **signal: Any
     if implicit:
         return interactions(events, as_of=as_of, **signal)
     return ratings(events, as_of=as_of, window_days=signal.get("window_days"))
+
+
+def speaks(weights: Mapping[str, float], min_value: float | None = None) -> Column:
+    """Whether an event says something of interest: its type has a weight, and a rating reaches `min_value`."""
+    signal = F.col("event_type").isin([kind for kind, weight in weights.items() if weight > 0])
+    if min_value is None:
+        return signal
+    return signal & ((F.col("event_type") != "rating") | F.coalesce(F.col("value") >= min_value, F.lit(False)))
 
 
 def type_weight(weights: Mapping[str, float]) -> Column:

@@ -49,8 +49,8 @@ class GateResult:
 
 
 def published(ranked: DataFrame, *, k: int) -> DataFrame:
-    """The part of `ranked` that is published: the lists, without the reserve behind them."""
-    return ranked.where(F.col("rank") <= k)
+    """The part of `ranked` that is published: the first `k` of the lists, without the reserve behind them."""
+    return ranked.where((F.col("rank") <= k) & (F.col("score_parts")["reserve"] == 0))
 
 
 def seen_pairs(past: DataFrame, *, as_of: datetime, seen_types: Sequence[str]) -> DataFrame:

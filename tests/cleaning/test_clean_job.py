@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from pyspark.sql import SparkSession
 from jobs import clean
 from recsys import tables
 from recsys.config import Config
-from recsys.errors import DataError
+from recsys.errors import ConfigError, DataError
 from recsys.io import Warehouse
-from tests.cleaning.support import dataset, event, lines, source, write
+from recsys.runner import RunLog, execute
+from tests.cleaning.support import EVENT_COLUMNS, dataset, event, lines, source, write
 
 pytestmark = pytest.mark.spark
 
@@ -100,3 +102,76 @@ def test_the_batch_is_known_by_names_and_sizes(spark: SparkSession, tmp_path: Pa
     assert here == there
     write(tmp_path / "there", "events/2.json", lines([event()]))
     assert read_batch(spark, mapping, root=str(tmp_path / "there")).batch_id != here
+
+
+def changed(cfg: Config, **changes: Any) -> Config:
+    """The same config with another mapping."""
+    plain = cfg.model_dump(mode="json")
+    plain["dataset"] = {**plain["dataset"], **changes}
+    return Config.model_validate(plain)
+
+
+def test_a_changed_mapping_does_not_count_events_twice(spark: SparkSession, tmp_path: Path) -> None:
+    """Without ids of their own: the same file again, under a mapping that gives its rows other ids."""
+    plain = {name: column for name, column in EVENT_COLUMNS.items() if name not in ("event_id", "price")}
+    write(tmp_path / "raw", "events/1.json", lines([event()]))
+    before = config(tmp_path / "raw", tmp_path / "w")
+    before = changed(before, sources=[source(path="events", columns=plain)])
+    after = changed(before, sources=[source(path="events", columns={**plain, "price": "price"})])
+    execute(clean.JOB, spark, before, AS_OF)
+    execute(clean.JOB, spark, changed(before, sources=[source(path="*", columns=plain)]), AS_OF)
+    with pytest.raises(ConfigError, match="source actions of shop was cleaned under another mapping.*no event_id"):
+        execute(clean.JOB, spark, after, AS_OF)
+    assert Warehouse(spark, before.warehouse).read(tables.EVENTS).count() == 1
+    plain_config = after.model_dump(mode="json")
+    plain_config["clean"]["accept_changed_mapping"] = True
+    execute(clean.JOB, spark, Config.model_validate(plain_config), AS_OF)
+
+
+def test_datasets_of_a_warehouse_do_not_share_ids(spark: SparkSession, tmp_path: Path) -> None:
+    cfg = config(tmp_path / "raw", tmp_path / "w")
+    write(tmp_path / "raw", "events/1.json", lines([event()]))
+    write(tmp_path / "raw", "goods.csv", "sku,title\ni1,One\n")
+    clean.run(spark, cfg, AS_OF)
+    with pytest.raises(DataError, match="1 values of item_id in dataset branch stand .* under another dataset"):
+        clean.run(spark, changed(cfg, name="branch"), AS_OF)
+    assert {row["source"] for row in Warehouse(spark, cfg.warehouse).read(tables.ITEMS).collect()} == {"shop"}
+
+
+def test_a_label_that_was_resolved_later_is_taken(spark: SparkSession, tmp_path: Path) -> None:
+    shown = {
+        "name": "shown",
+        "table": "impressions",
+        "path": "shown",
+        "format": "json",
+        "columns": {
+            **dict.fromkeys(("list_id", "item_id", "user_id", "position", "label")),
+            "shown_at": "at",
+        },
+    }
+    shown["columns"] = {name: column or name for name, column in shown["columns"].items()}  # type: ignore[attr-defined]
+    row = {"list_id": "l", "user_id": "u", "at": "2024-05-01T10:00:00Z"}
+    cfg = changed(config(tmp_path / "raw", tmp_path / "w"), sources=[shown])
+    first = [{**row, "item_id": f"i{n}", "position": n, "label": label} for n, label in ((1, None), (2, None), (3, 0))]
+    write(tmp_path / "raw", "shown/1.json", lines(first))
+    clean.run(spark, cfg, AS_OF)
+    later = [{**row, "item_id": f"i{n}", "position": n, "label": label} for n, label in ((1, 1), (2, None), (3, 1))]
+    write(tmp_path / "raw", "shown/2.json", lines(later))
+    (tmp_path / "raw/shown/1.json").unlink()
+    clean.run(spark, cfg, AS_OF)
+    labels = {r["item_id"]: r["label"] for r in Warehouse(spark, cfg.warehouse).read(tables.IMPRESSIONS).collect()}
+    assert labels == {"i1": 1.0, "i2": None, "i3": 0.0}
+
+
+def test_cleaning_is_up_to_date_until_a_file_comes(spark: SparkSession, tmp_path: Path) -> None:
+    cfg = config(tmp_path / "raw", tmp_path / "w")
+    write(tmp_path / "raw", "events/1.json", lines([event()]))
+    execute(clean.JOB, spark, cfg, AS_OF)
+    log = RunLog(spark, cfg)
+    assert log.up_to_date(clean.JOB, AS_OF) and log.up_to_date(clean.JOB, AS_OF + timedelta(days=1))
+    file = write(tmp_path / "raw", "events/2.json", lines([event(id="e2")]))
+    assert not log.up_to_date(clean.JOB, AS_OF)
+    execute(clean.JOB, spark, cfg, AS_OF)
+    assert log.up_to_date(clean.JOB, AS_OF)
+    os.utime(file, (0, 0))
+    assert not log.up_to_date(clean.JOB, AS_OF), "delivered again, under the same name and of the same size"

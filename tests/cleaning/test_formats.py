@@ -29,6 +29,11 @@ def csv(separator: str = ",", *, header: bool = True, end: str = "\n") -> str:
     return end.join([separator.join(NAMES), *rows] if header else rows) + end
 
 
+def indexed(content: str) -> str:
+    """The rows with a number in front of each, in a column without a name."""
+    return "".join(f"{k or ''},{line}\n" for k, line in enumerate(content.splitlines()))
+
+
 def objects() -> list[dict[str, Any]]:
     return [dict(zip(NAMES, row, strict=True)) for row in ROWS]
 
@@ -47,6 +52,9 @@ FORMATS: list[tuple[str, str, Any, Any]] = [
     ("csv gz", "e.csv.gz", "csv", text("e.csv.gz", csv())),
     ("csv directory", "e", "csv", lambda root: [text(f"e/part-{k}.csv", csv())(root) for k in (0, 1)]),
     ("csv dates", "e", "csv", lambda root: [text(f"e/dt=2024-05-0{k}/p.csv.gz", csv())(root) for k in (1, 2)]),
+    ("csv tree", "e", "csv", lambda root: [text(f"e/2024/0{k}/p.csv", csv())(root) for k in (1, 2)]),
+    ("csv unnamed column", "e.csv", "csv", text("e.csv", indexed(csv()))),
+    ("csv twin columns", "e.csv", "csv", text("e.csv", csv(end=",x,x\n").replace("step,x,x", "step,twin,twin"))),
     ("csv glob", "d*/e-?.csv", "csv", text("d1/e-1.csv", csv())),
     ("csv ::", "e.dat", {"type": "csv", "separator": "::"}, text("e.dat", csv("::"))),
     ("csv tab", "e.tsv", {"type": "csv", "separator": "\t", "quote": ""}, text("e.tsv", csv("\t"))),
@@ -57,6 +65,7 @@ FORMATS: list[tuple[str, str, Any, Any]] = [
     ("csv latin-1 gz", "e.csv.gz", {"type": "csv", "encoding": "latin1"}, text("e.csv.gz", csv(), "latin-1")),
     ("csv windows-1252", "e.csv", {"type": "csv", "encoding": "windows-1252"}, text("e.csv", csv(), "cp1252")),
     ("json", "e.json", "json", text("e.json", lines(objects()))),
+    ("json tree", "e", "json", lambda root: [text(f"e/{k}/p.json", lines(objects()))(root) for k in (1, 2)]),
     ("json gz", "e.json.gz", "json", text("e.json.gz", lines(objects()))),
     ("json blank lines", "e.json", "json", text("e.json", "\n" + lines(objects()).replace("\n", "\n\n"))),
     (
@@ -66,6 +75,7 @@ FORMATS: list[tuple[str, str, Any, Any]] = [
         text("e.json", "\n".join(json.dumps(o, ensure_ascii=False) for o in objects()), "latin-1"),
     ),
     ("parquet", "e.parquet", "parquet", lambda root: parquet(root / "e.parquet")),
+    ("parquet tree", "e", "parquet", lambda root: [parquet(root / "e" / k / "p.parquet") for k in ("a", "b")]),
     ("parquet directory", "e", "parquet", lambda root: parquet(root / "e" / "part-0.parquet")),
 ]
 
@@ -148,3 +158,18 @@ def times(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dict
 @pytest.mark.parametrize("at", range(len(TIMES)), ids=[f"{form}-{value}" for form, value, _ in TIMES])
 def test_time(times: dict[str, str], at: int) -> None:
     assert times.get(f"i{at}") == TIMES[at][2]
+
+
+def test_what_a_folder_says_is_a_text(spark: SparkSession, tmp_path: Path) -> None:
+    for day in ("20240501", "20240502"):
+        write(tmp_path, f"e/store=007/day={day}/p.csv", "user,item\nu1,i1\n")
+    columns = {
+        "user_id": "user",
+        "item_id": "item",
+        "event_type": {"literal": "view"},
+        "event_time": {"column": "day", "format": "yyyyMMdd"},
+        "session_id": "store",
+    }
+    rows = mapped(spark, dataset(source(path="e", format="csv", columns=columns)), tmp_path)
+    assert [str(row["event_time"].date()) for row in sorted(rows, key=str)] == ["2024-05-01", "2024-05-02"]
+    assert {row["session_id"] for row in rows} == {"007"}

@@ -140,3 +140,18 @@ def test_every_key_is_described() -> None:
     bare = [f"{s}.{k}" for s, d in sections.items() for k, f in type(d).model_fields.items() if not f.description]
     assert bare == []
     assert set(yaml.safe_load((ROOT / "conf/base.yaml").read_text())) == set(sections)
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["spark.conf={fs.key: hunter2", "spark.conf={fs.key: [hunter2]}", "spark.cnf.fs.key=hunter2", "fs.key=hunter2"],
+)
+def test_a_refused_override_does_not_tell_its_value(override: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(overrides=[override])
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_setting_of_spark_is_a_text_under_a_key_with_dots() -> None:
+    config = load_config(overrides=["spark.conf.spark.hadoop.fs.s3a.path.style.access=true", "spark.conf.spark.x=1"])
+    assert config.spark.conf == {"spark.hadoop.fs.s3a.path.style.access": "true", "spark.x": "1"}

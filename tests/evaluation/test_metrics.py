@@ -172,6 +172,7 @@ def test_intervals_are_those_of_means_and_of_paired_differences() -> None:
     assert rows["a-b", "all/ndcg"]["ci_low"] > 0
     # Over those for whom it is defined.
     assert rows["a", "all/novelty"]["value"] == pytest.approx(values[:300, 0, 1].mean(), abs=1e-9)
+    assert [rows[stage, "all/novelty"]["n"] for stage in ("a", "b", "a-b")] == [300, 0, 0]
     assert rows["b", "all/novelty"]["value"] is None and rows["b", "all/novelty"]["ci_low"] is None
     assert rows["a", "odd/ndcg"]["value"] == pytest.approx(values[1::2, 0, 0].mean(), abs=1e-9)
 

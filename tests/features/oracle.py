@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from tests.features.logs import Row, people, valid
@@ -37,7 +37,7 @@ def features(
         "user_age": now.year - profile["birth_year"] if profile.get("birth_year") else None,
         "item_category": category,
         "item_brand": state.get("brand"),
-        "item_age_days": (now - state["added_at"]).total_seconds() / 86400 if state.get("added_at") else None,
+        "item_age_days": _age_days(state.get("added_at"), now),
         "user_item_events": len(of_item),
         "user_item_seconds": (now - of_item[0]["event_time"]).total_seconds() if of_item else None,
         "user_category_share": categories.count(category) / len(past) if past and category else None,
@@ -96,6 +96,10 @@ def _prices(pair: Row, full_list: Sequence[Row], items: Sequence[Row]) -> Row:
         "price_rank_in_list": sum(p < mine for p in prices) / len(prices) if mine is not None else None,
         "price_to_list_mean": mine / mean if mine is not None and mean > 0 else None,
     }
+
+
+def _age_days(added: datetime | None, now: datetime) -> float | None:
+    return (now - added).total_seconds() / 86400 if added and added < now else None
 
 
 def _session(pair: Row, full_list: Sequence[Row], past: Sequence[Row]) -> Row:

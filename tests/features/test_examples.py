@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs import ctr_examples, features
+from jobs import ctr_examples, features, train_ctr
 from recsys import tables
 from recsys.config import Config, stamp
 from recsys.errors import DataError, NothingToDo
 from recsys.io import Warehouse
 from recsys.ranking.data import snapshot_shards
+from recsys.runner import line
 from recsys.transforms import examples
 from tests.features import logs
 from tests.features.logs import AS_OF, Row
@@ -204,5 +205,32 @@ def test_the_past_s_candidates_where_nothing_was_shown(spark: SparkSession, ware
     assert len(users) == len({user for user, _ in users})
     with pytest.raises(NothingToDo, match="none was taken up"):
         ctr_examples.run(spark, config(warehouse, label_types=["play"]), AS_OF)
+    assert table(warehouse) == [], "examples of another config stay to be learned from"
+    with pytest.raises(NothingToDo, match="the training split is empty"):
+        train_ctr.run(spark, cfg, AS_OF)
     with pytest.raises(NothingToDo, match="none was followed by"):
         ctr_examples.run(spark, config(warehouse, origin="impressions"), AS_OF)
+
+
+@pytest.mark.parametrize(
+    ("at", "label", "event", "learns"),
+    [
+        (ago(days=1), None, {"list_id": "l"}, True),
+        (ago(days=1), 1.0, {}, True),
+        (ago(days=1), 0.0, {}, False),
+        (ago(days=1), None, {"list_id": "l", "event_type": "view"}, False),
+        (ago(days=40), 1.0, {"list_id": "l"}, False),
+        (AS_OF, 1.0, {"list_id": "l"}, False),
+    ],
+    ids=["an event names a list", "a label", "nothing taken up", "an event that is no label", "too old", "too late"],
+)
+def test_the_line_learns_from_lists_that_can_be_learned_from(
+    spark: SparkSession, warehouse: Warehouse, at: datetime, label: float | None, event: dict[str, Any], learns: bool
+) -> None:
+    """Else it would leave out the candidates that the examples are then to be made of."""
+    cfg = config(warehouse, window_days=30, label_types=["click"])
+    rows = [{**row, "label": label} for row in shown("l", at, {"i0": 0.0})]
+    warehouse.replace(tables.IMPRESSIONS, logs.frame(spark, tables.IMPRESSIONS, rows), where={})
+    log = [{**clicked(1, None, "i0", ago(days=1)), **event}]
+    warehouse.replace(tables.EVENTS, logs.frame(spark, tables.EVENTS, log), where={})
+    assert line.learns_from_lists(spark, cfg, AS_OF) is learns

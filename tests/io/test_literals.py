@@ -31,6 +31,8 @@ def test_literal(value: object, written: str) -> None:
 def test_a_value_without_a_literal_is_refused() -> None:
     with pytest.raises(TypeError, match="no SQL literal for a dict"):
         literal({})
+    with pytest.raises(TypeError, match="an instant needs a zone"):
+        literal(datetime(2024, 3, 1))
 
 
 def test_condition_joins_equalities_and_lists() -> None:

@@ -124,6 +124,18 @@ def test_valid_at_takes_the_state_before_the_instant_and_hides_the_future(
     assert [row["title"] for row in warehouse.read(tables.ITEMS, valid_at=later).collect()] == ["new"]
 
 
+def test_valid_at_hides_an_entity_that_began_later(spark: SparkSession, warehouse: Warehouse) -> None:
+    base = dict.fromkeys(tables.USERS.column_names)
+    rows = [
+        tuple({**base, "user_id": user, "valid_from": datetime(1970, 1, 1, tzinfo=UTC), "is_current": True,
+               "signed_up_at": signed_up, "source": "s", "batch_id": "b", "ingested_at": SECOND}.values())
+        for user, signed_up in (("early", FIRST), ("then", SECOND), ("unknown", None))
+    ]  # fmt: skip
+    warehouse.replace(tables.USERS, spark.createDataFrame(rows, schema_of(tables.USERS)), where={})
+    known = warehouse.read(tables.USERS, valid_at=SECOND).collect()
+    assert sorted(row["user_id"] for row in known) == ["early", "unknown"]
+
+
 def test_a_missing_table_names_the_job_that_makes_it(warehouse: Warehouse) -> None:
     with pytest.raises(DataError, match=r"events does not exist.*job clean first"):
         warehouse.read(tables.EVENTS)

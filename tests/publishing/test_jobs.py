@@ -17,6 +17,8 @@ from recsys import tables
 from recsys.config import Config
 from recsys.errors import DataError, NothingToDo
 from recsys.io import Warehouse
+from recsys.ranking.lists import newest_model
+from recsys.transforms.publishing import published
 
 pytestmark = pytest.mark.spark
 
@@ -167,6 +169,7 @@ def test_the_three_jobs(spark: SparkSession, config: Config) -> None:
     assert found["popular", "all", "no_list", 0]["value"] == pytest.approx(1 / 3)
     assert found["final-popular", "all", "mrr", 3]["value"] == pytest.approx((1 + 1 / 2 - 2 / 3) / 3)
     assert found["neighbors", "all", "hit_rate", 1]["value"] == pytest.approx(1 / 3)
+    assert not any("ranker" in stage for stage, *_ in found), "there is no ranker to judge"
     # Nine of ten items are in the catalogue; the lists hold i2, i3, i4, i5.
     assert found["final", "all", "coverage", 3]["value"] == pytest.approx(4 / 9)
 
@@ -231,3 +234,31 @@ def test_a_shut_gate_leaves_what_was_published(spark: SparkSession, config: Conf
     with pytest.raises(DataError, match="gate unavailable_items: 1 rows"):
         publish.run(spark, config, AS_OF)
     assert warehouse.version(tables.RECOMMENDATIONS) == version
+
+
+def test_lists_of_another_instant_of_the_day_are_not_taken(spark: SparkSession, config: Config) -> None:
+    """One slice a day: what was made for midnight is not judged, published or ranked for noon."""
+    warehouse, noon = plant(spark, config, PAST + LATER), AS_OF + timedelta(hours=12)
+    with pytest.raises(DataError, match="candidates holds nothing for 2020-01-10T12:00:00Z; run the job candidates"):
+        rank.run(spark, config, noon)
+    rank.run(spark, config, AS_OF)
+    with pytest.raises(DataError, match="ranked holds nothing for 2020-01-10T12:00:00Z; run the job rank"):
+        publish.run(spark, config, noon)
+    publish.run(spark, config, AS_OF)
+    with pytest.raises(DataError, match="run the job publish for this as_of first"):
+        evaluate.run(spark, config, noon)
+    assert not warehouse.exists(tables.METRICS)
+
+
+def test_the_reserve_is_never_published(spark: SparkSession) -> None:
+    rows = [("u", 1, {"reserve": 0.0}), ("u", 2, {"reserve": 1.0}), ("u", 3, {"reserve": 1.0})]
+    ranked = spark.createDataFrame(rows, "user_id string, rank int, score_parts map<string,double>")
+    assert [row["rank"] for row in published(ranked, k=2).collect()] == [1]
+
+
+def test_a_model_s_instant_has_a_zone(spark: SparkSession) -> None:
+    """A collected timestamp has none, and a driver elsewhere would look for its examples at another instant."""
+    columns = "model_version string, kind string, as_of timestamp, created_at timestamp"
+    models = spark.createDataFrame([("ctr-1", "ctr", AS_OF, AS_OF)], columns)
+    found = newest_model(models, kind="ctr", as_of=AS_OF)
+    assert found is not None and found["as_of"] == AS_OF

@@ -26,7 +26,9 @@ def explained(
     items = spark.createDataFrame(
         [("kettle", "Blue kettle"), ("blank", "  "), ("mug", "Red mug")], "item_id string, title string"
     )
-    popular = spark.createDataFrame([("", "a"), ("north", "b")], "segment string, item_id string")
+    popular = spark.createDataFrame(
+        [("", "a", 2.0), ("", "filler", 0.0), ("north", "b", 1.0)], "segment string, item_id string, score double"
+    )
     found = with_reasons(
         spark.createDataFrame(lists, LISTS),
         events=log,
@@ -86,6 +88,7 @@ def test_evidence_is_never_invented(spark: SparkSession) -> None:
         ("u", "i3", {"neighbors": 1}, "blank", None),
         ("u", "a", {"popular": 1}, None, "north"),
         ("bot", "i4", {"neighbors": 1}, "kettle", None),
+        ("u", "filler", {"popular": 3}, None, "north"),
     ]
     found = explained(spark, lists, events)
     assert {item: row["reason_code"] for item, row in found.items()} == {
@@ -93,6 +96,8 @@ def test_evidence_is_never_invented(spark: SparkSession) -> None:
         **dict.fromkeys(("i1", "i2", "i3", "i4"), "picked"),
         # Proposed by popularity, but not in the segment's own list.
         "a": "popular",
+        # Of the catalogue's tail, which nobody touched.
+        "filler": "picked",
     }
 
 

@@ -121,6 +121,7 @@ def test_lists_equal_the_definition(
         whole = (1 - weight) * row["ranker"] + weight * row["retrieval"] + row["diversity"]
         assert row["score"] == pytest.approx(whole)
         assert row["diversity"] <= 0
+        assert row["reserve"] == (row["rank"] > k)
     # With its reserve, a user's rows hold the whole head of the ranker's own order.
     heads = {(row["user_id"], int(row["ranker_rank"])) for row in made.to_pylist()}
     for user in found:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recsys.errors import ConfigError, DataError
+from recsys.errors import ConfigError, DataError, NothingToDo
 from recsys.ranking.base import Shard
 from recsys.ranking.data import (
     Epochs,
@@ -96,7 +96,7 @@ def test_a_snapshot_needs_its_manifest(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the train files in .* are not those of its manifest.json"):
         snapshot_shards(str(tmp_path))
     (tmp_path / "manifest.json").write_text('{"splits": {}}')
-    with pytest.raises(DataError, match="has no training examples"):
+    with pytest.raises(NothingToDo, match="has no training examples"):
         snapshot_shards(str(tmp_path))
 
 

@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from recsys.config.sections import InputSpec
-from recsys.errors import ConfigError, DataError
+from recsys.errors import ConfigError, NothingToDo
 from recsys.ranking.fit_spec import fit_spec, quantile_boundaries
 from recsys.retrieval.blobs import collect_arrow
 
@@ -143,7 +143,7 @@ def test_what_cannot_be_fitted(rows: DataFrame, inputs: list[InputSpec], message
 
 
 def test_no_rows(rows: DataFrame) -> None:
-    with pytest.raises(DataError, match="the training split is empty"):
+    with pytest.raises(NothingToDo, match="the training split is empty"):
         fit_spec(rows.limit(0), [_input("item")])
 
 

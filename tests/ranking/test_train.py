@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recsys.errors import ConfigError, DataError
+from recsys.errors import ConfigError, DataError, NothingToDo
 from recsys.ranking.base import TrainTask
 from recsys.ranking.bundle import ModelBundle
 from recsys.ranking.ctr import CtrRanker, snapshot_task
@@ -110,7 +110,6 @@ def test_a_cache_too_small_reads_from_disk(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"min_examples": 10**6}, "fewer than ctr.min_examples"),
         ({"model": "resnet"}, "ctr.model is 'resnet'"),
         ({"learning_rate": 1e30, "embedding_learning_rate": 1e30}, "no longer a number"),
     ],
@@ -121,14 +120,19 @@ def test_what_stops_training(tmp_path: Path, changes: dict[str, object], message
         CtrRanker().fit(task)
 
 
+def test_too_few_examples_are_nothing_to_do(tmp_path: Path) -> None:
+    with pytest.raises(NothingToDo, match="fewer than ctr.min_examples"):
+        CtrRanker().fit(shop.task(tmp_path, rows=600, min_examples=10**6))
+
+
 @pytest.mark.parametrize(("value", "kind"), [(0.0, "negative"), (1.0, "positive")])
 def test_one_class_is_refused(tmp_path: Path, value: float, kind: str) -> None:
     task = shop.task(tmp_path, rows=600)
     rows = shop.table(600, seed=1)
     same = rows.set_column(rows.column_names.index("label"), "label", pa.array(np.full(600, value)))
-    with pytest.raises(DataError, match=f"all 600 training examples are {kind}"):
+    with pytest.raises(NothingToDo, match=f"all 600 training examples are {kind}"):
         CtrRanker().fit(replace(task, train=shop.write(tmp_path / "same", same, shards=1)))
-    with pytest.raises(DataError, match="it needs both classes"):
+    with pytest.raises(NothingToDo, match="it needs both classes"):
         CtrRanker().fit(replace(task, valid=shop.write(tmp_path / "same", same, shards=1)))
     assert "test_auc_raw" not in CtrRanker().fit(replace(task, test=())).metrics
 

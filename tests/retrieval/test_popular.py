@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from recsys.retrieval.popular import PopularModel, PopularRetriever, with_catalogue
 from tests.retrieval.shop import AS_OF, FUTURE, WEIGHTS, Row, frames, table
@@ -38,6 +40,15 @@ def test_each_user_counts_once_with_the_weightiest_act(spark: SparkSession) -> N
         *FUTURE,
     ]
     assert lists(spark, rows, k=10) == {"": [("b", 5.0), ("c", 2.0), ("a", 1.0)]}
+
+
+def test_ratings_below_the_smallest_value_do_not_count(spark: SparkSession) -> None:
+    rows = [Row("u", "a", "rating"), Row("v", "a", "rating"), Row("u", "b", "rating"), Row("u", "c", "view")]
+    given = frames(spark, rows)
+    stars = F.when(F.col("item_id") == "b", 5.0).when(F.col("user_id") == "v", 2.0)
+    rated = replace(given, events=given.events.withColumn("value", stars))
+    model = PopularRetriever(k=5, weights={"rating": 1.0, "view": 1.0}, min_value=3.5).fit(rated)
+    assert {row["item_id"] for row in model.popular.collect()} == {"b", "c"}
 
 
 def test_the_window_doubles_until_there_are_enough(spark: SparkSession) -> None:

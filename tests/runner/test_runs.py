@@ -134,6 +134,27 @@ def test_up_to_date_until_config_or_input_changes(spark: SparkSession, config: C
     assert not log.up_to_date(_reader(), AS_OF), "its input was written since"
 
 
+def test_a_slice_that_another_config_took_since_is_made_again(spark: SparkSession, config: Config) -> None:
+    other = load_config(overrides=[f"warehouse.path={config.warehouse.path}", "popular.k=3"])
+    execute(_writer(), spark, config, AS_OF)
+    execute(_writer(item="b"), spark, other, AS_OF)
+    assert RunLog(spark, other).up_to_date(_writer(), AS_OF)
+    assert not RunLog(spark, config).up_to_date(_writer(), AS_OF)
+    execute(_writer(), spark, config, AS_OF)
+    assert RunLog(spark, config).up_to_date(_writer(), AS_OF)
+
+
+def test_a_slice_is_made_again_after_a_run_that_did_not_end(spark: SparkSession, config: Config) -> None:
+    def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
+        _writer(item="b").run(spark, cfg, as_of)
+        raise DataError("half-way")
+
+    execute(_writer(), spark, config, AS_OF)
+    with pytest.raises(DataError):
+        execute(Job("popular", run), spark, config, AS_OF)
+    assert not RunLog(spark, config).up_to_date(_writer(), AS_OF)
+
+
 def test_a_job_with_outside_inputs_is_done_once_for_each_input(spark: SparkSession, config: Config) -> None:
     def job(batch: str) -> Job:
         return Job("clean", lambda spark, cfg, as_of: None, inputs=lambda spark, cfg: batch)

@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 from pyspark.sql import window as W
 
+from recsys.errors import DataError
 from recsys.transforms.cleaning.dedup import content_hash
 from recsys.transforms.cleaning.mapping import LATEST
 
@@ -37,6 +38,25 @@ def merge_sightings(sightings: DataFrame, *, key: Sequence[str], state: Sequence
     best = W.Window.partitionBy(*key).orderBy(*latest_first(seen), F.desc("__seen"), F.asc("__content"))
     ranked = seen.select("*", F.row_number().over(best).alias("__row"))
     return ranked.where("__row = 1").select(*sightings.columns)
+
+
+def require_own(new: DataFrame, stored: DataFrame, *, entity: str, source: str) -> None:
+    """Check that no id of a dataset stands in the table under another one: each keeps a history of its own.
+
+    Raises
+    ------
+    DataError
+        Telling how many do (a number reaches the driver).
+    """
+    others = stored.where(F.col("source") != source).select(entity).distinct()
+    if others.isEmpty():
+        return
+    shared = new.select(entity).distinct().join(others, on=entity, how="left_semi").count()
+    if shared:
+        raise DataError(
+            f"{shared} values of {entity} in dataset {source} stand in the warehouse under another dataset already; "
+            "datasets of one warehouse must not share ids: keep the mapping's name, or clean into another warehouse"
+        )
 
 
 def build_history(

@@ -209,7 +209,8 @@ def _attributes(source: Source) -> Column:
     if not source.attributes:
         return F.lit(None).cast("map<string,string>")
     pairs = []
-    for name in source.attributes:
+    # By name: the order of the mapping must not reach the hash of a row.
+    for name in sorted(source.attributes):
         pairs += [F.lit(name), F.col(_ref(f"attributes.{name}")).cast("string")]
     return F.map_filter(F.create_map(*pairs), lambda _, value: value.isNotNull())
 

@@ -64,9 +64,10 @@ class Shape:
 
     @property
     def order(self) -> list[Column]:
-        """Which row of a key stays: the earliest, or the newest by `latest_by`."""
+        """Which row of a key stays: the earliest, of shown items one with a label; or the newest by `latest_by`."""
         if self.table in TIME_COLUMN:
-            return [F.col(TIME_COLUMN[self.table]).asc()]
+            unresolved = [F.col("label").isNull().asc()] if self.table == "impressions" else []
+            return [*unresolved, F.col(TIME_COLUMN[self.table]).asc()]
         return latest_first(self.frame)
 
 
