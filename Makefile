@@ -28,12 +28,12 @@ help: ## this list
 
 .PHONY: doctor
 doctor: ## what this machine has and lacks, one line each
-	@$(PYTHON) tools/doctor.py
+	@$(PYTHON) tools/doctor.py --venv $(VENV)
 
 .PHONY: ready
 ready:
 	@command -v $(PYTHON) >/dev/null || { echo "Missing: Python 3.11. Install python3.11, or name one: make PYTHON=..." >&2; exit 1; }
-	@$(PYTHON) tools/doctor.py --quiet
+	@$(PYTHON) tools/doctor.py --quiet --venv $(VENV)
 
 $(STAMP): $(LOCK) requirements/bootstrap.txt requirements/horovod.txt requirements/horovod-build.txt \
 		setup.py tools/build_venv.py tools/fetch_jars.py | ready
@@ -64,7 +64,7 @@ test-notebooks: $(STAMP) | ready ## every notebook from its first cell to its la
 	@$(BIN)/python -m pytest -m notebook
 
 .PHONY: test-crash
-test-crash: $(STAMP) | ready ## every job killed at every point and run again
+test-crash: $(STAMP) | ready ## every job killed at three points and run again
 	@$(BIN)/python -m pytest -m crash $(PYTEST_ARGS)
 
 .PHONY: lint

@@ -1,7 +1,7 @@
 """The line at several instants, one after the other: what each stage finds in the horizon after each, pooled.
 
     python -m benchmarks.backtest --dataset conf/datasets/movielens-latest-small.yaml \\
-        --set input.root=../shared/data/movielens-latest-small --first 2001-01-01 --last 2017-01-01 --every 365
+        --set input.root=DIR --first 2001-01-01 --last 2017-01-01 --every 365
 
 A small log has few users who are active both before and after any one instant, too few to tell two lists apart. Over
 many instants there are enough. Users known at an instant count once per instant; the intervals come from resampling

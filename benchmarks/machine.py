@@ -25,8 +25,8 @@ def describe() -> dict[str, object]:
 class Meter:
     """Samples the process tree below this process: CPU-seconds so far and the peak of its resident memory.
 
-    Processes that end between two samples keep the CPU-seconds of their last sample; the parent's own record of
-    waited-for children makes up for what came after.
+    A process that ended keeps the CPU-seconds of its last sample: what it used in its last half second is not counted,
+    nor is a process that lives for less than that. The sums are a lower bound, by a percent or so.
     """
 
     period: float = 0.5

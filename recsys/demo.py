@@ -54,7 +54,7 @@ def run_demo(events: int, folder: Path, overrides: Sequence[str] = ()) -> str:
     config = load_config(
         [shipped("conf") / "local.yaml"],
         dataset=shipped("conf") / "datasets" / "synthetic-shop.yaml",
-        overrides=[f"input.root={raw}", f"warehouse.path={folder / 'warehouse'}", *SHORT, *overrides],
+        overrides=[f"input.root={raw}", f"warehouse.path={folder / f'warehouse-{events}'}", *SHORT, *overrides],
     )
     spark = build_session(config, "recsys demo")
     if not (raw / "manifest.json").is_file():

@@ -19,7 +19,8 @@ PYTHON = (3, 11)
 # From Java 24 on there is no Security Manager, which Spark's Hadoop client asks for at start.
 JAVA_MIN, JAVA_END = 17, 24
 DISK_GIB = 6
-MEMORY_GIB = 6
+DISK_BUILT_GIB = 2
+MEMORY_GIB = 8
 GIB = 1024**3
 
 
@@ -94,11 +95,11 @@ def check_command(name: str, candidates: list[str], package: str) -> Check:
     return Check(name, "none on PATH", f"install {package}")
 
 
-def check_disk(root: Path) -> Check:
-    """Room for one environment, its build and the demo's tables."""
+def check_disk(root: Path, wanted: int) -> Check:
+    """Room for one environment, its build and the demo's tables; for the tables alone once it is built."""
     free = shutil.disk_usage(root).free / GIB
-    hint = "" if free >= DISK_GIB else f"free {DISK_GIB} GiB on the disk of {root}"
-    return Check(f"Disk, {DISK_GIB} GiB free", f"{free:.1f} GiB", hint)
+    hint = "" if free >= wanted else f"free {wanted} GiB on the disk of {root}"
+    return Check(f"Disk, {wanted} GiB free", f"{free:.1f} GiB", hint)
 
 
 def check_memory() -> Check:
@@ -112,15 +113,16 @@ def check_memory() -> Check:
     return Check(f"Memory, {MEMORY_GIB} GiB", f"{found:.1f} GiB", hint)
 
 
-def run_checks() -> list[Check]:
+def run_checks(venv: Path | None) -> list[Check]:
     """Run every check, in the order in which a set-up would meet them."""
+    built = venv is not None and venv.is_dir()
     return [
         check_python(),
         check_java(),
         check_command("C++ compiler", [os.environ.get("CXX", ""), "c++", "g++"], "g++ (Horovod is built here)"),
         check_command("make", ["make"], "make"),
         check_command("git", ["git"], "git"),
-        check_disk(Path(__file__).resolve().parent.parent),
+        check_disk(Path(__file__).resolve().parent.parent, DISK_BUILT_GIB if built else DISK_GIB),
         check_memory(),
     ]
 
@@ -129,8 +131,9 @@ def main() -> int:
     """Print the checks and return 1 if something is missing."""
     parser = argparse.ArgumentParser(description="Check what this machine has and lacks for building recsys.")
     parser.add_argument("--quiet", action="store_true", help="print one line if something is missing")
-    quiet = parser.parse_args().quiet
-    checks = run_checks()
+    parser.add_argument("--venv", type=Path, help="environment that needs no more room where it is there")
+    flags = parser.parse_args()
+    quiet, checks = flags.quiet, run_checks(flags.venv)
     missing = [check for check in checks if check.hint]
     if quiet and missing:
         told = "; ".join(f"{check.name} ({check.found}: {check.hint})" for check in missing)

@@ -41,7 +41,7 @@ class View:
 VIEWS = (
     View(
         "recommendations_latest",
-        "Each user's newest published list",
+        "The lists of the newest run date; who got none then has no row",
         (tables.RECOMMENDATIONS,),
         "SELECT * FROM {recommendations} WHERE run_date = (SELECT max(run_date) FROM {recommendations})",
     ),

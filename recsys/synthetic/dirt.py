@@ -38,6 +38,7 @@ IMPRESSION_DEFECTS: Mapping[str, float] = {
 CATALOG_DEFECTS: Mapping[str, float] = {"missing_id": 0.003, "negative_price": 0.003, "duplicate_key": 0.003}
 """Extra rows per item; at least one of each when ``dirt`` is above 0."""
 PROFILE_DEFECTS: Mapping[str, float] = {"missing_id": 0.003}
+"""Extra rows per profile; at least one of each when ``dirt`` is above 0."""
 
 REPEATS = ("duplicate_row", "duplicate_key")
 """Defects that are one more row; the row that was repeated stays clean."""

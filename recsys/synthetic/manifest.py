@@ -31,7 +31,10 @@ class Manifest(BaseModel):
     anonymous_events: int = Field(description="clean event lines without a user id")
     bots: dict[str, int] = Field(description="users that are bots, and their clean event lines")
     distinct: dict[str, int] = Field(description="people and items shown, in the truth sample")
-    cold: dict[str, int] = Field(description="users first seen in the last cold_days, items added in the log")
+    cold: dict[str, int] = Field(
+        description="users whose first list in the truth sample is of the last cold_days (above 5 M events, where not "
+        "all lists are in it, somewhat too many), items added in the log"
+    )
     auc: dict[str, float] = Field(description="truth, relevance, popularity; sample: share of lists used")
     ctr: float = Field(description="clicks per shown item, bots left out")
 

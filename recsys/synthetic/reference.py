@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
 import numpy as np
@@ -35,7 +35,9 @@ _ROWS_PER_PARTITION = 250_000
 def catalog_rows(spark: SparkSession, cfg: ShopConfig) -> DataFrame:
     """Return the catalogue's columns as they are written, and ``defect``."""
     facts = _numbered(spark, cfg.n_items).mapInArrow(partial(_items, cfg=cfg), ITEM_SCHEMA)
-    rows = facts.select("*", _with_extras("idx", CATALOG_DEFECTS, cfg, "catalog-dirt").alias("defect"))
+    rows = facts.select(
+        "*", _with_extras(range(len(CATALOG_DEFECTS)), CATALOG_DEFECTS, cfg, "catalog-dirt").alias("defect")
+    )
     alien = F.concat(F.lit("SKU-BAD"), F.lpad(F.col("idx").cast("string"), 5, "0"))
     price = F.col("list_price").cast("decimal(12,2)")
     older = F.timestamp_millis(F.col("updated_ms") - 366 * DAY_MS)
@@ -57,7 +59,7 @@ def catalog_rows(spark: SparkSession, cfg: ShopConfig) -> DataFrame:
 def profile_lines(spark: SparkSession, cfg: ShopConfig) -> DataFrame:
     """Return one JSON line per registered user with a profile in ``value``, and ``defect``."""
     facts = _numbered(spark, cfg.n_users).mapInArrow(partial(_profiles, cfg=cfg), USER_SCHEMA)
-    rows = facts.select("*", _with_extras("idx", PROFILE_DEFECTS, cfg, "profile-dirt").alias("defect"))
+    rows = facts.select("*", _with_extras(_first_profiles(cfg), PROFILE_DEFECTS, cfg, "profile-dirt").alias("defect"))
     line = F.to_json(
         F.struct(
             spoil(F.col("uid"), {"missing_id": F.lit(None)}).alias("customer_id"),
@@ -75,15 +77,26 @@ def _numbered(spark: SparkSession, count: int) -> DataFrame:
     return spark.range(0, count, 1, -(-count // _ROWS_PER_PARTITION))
 
 
-def _with_extras(key: str, rates: Mapping[str, float], cfg: ShopConfig, purpose: str) -> Column:
+def _first_profiles(cfg: ShopConfig) -> list[int]:
+    """Return the numbers of the first users with a profile, as many as there are defects of one."""
+    users = np.arange(cfg.n_bots, min(cfg.n_users, cfg.n_bots + 5000))
+    (made,) = _profiles(iter([pa.RecordBatch.from_arrays([pa.array(users)], names=["id"])]), cfg=cfg)
+    found: list[int] = made.column("idx").to_pylist()
+    return found[: len(PROFILE_DEFECTS)]
+
+
+def _with_extras(firsts: Iterable[int], rates: Mapping[str, float], cfg: ShopConfig, purpose: str) -> Column:
     """Return null once for each row, and the name of every defect that the row gets an extra line for.
 
-    The first keys get one of each, so that no kind is absent from a small shop.
+    The rows with the numbers `firsts` get one of each, so that no kind is absent from a small shop.
     """
     lines = [F.array(F.lit(None).cast("string"))]
-    for turn, (name, rate) in enumerate(rates.items()):
-        draw = F.pmod(F.xxhash64(F.lit(cfg.seed), F.lit(f"{purpose}:{name}"), F.col(key)), F.lit(1_000_000))
-        hit = (draw < round(rate * cfg.dirt * 1_000_000)) | (F.lit(cfg.dirt > 0) & (F.col(key) == turn))
+    planted = dict(zip(rates, firsts, strict=False))
+    for name, rate in rates.items():
+        draw = F.pmod(F.xxhash64(F.lit(cfg.seed), F.lit(f"{purpose}:{name}"), F.col("idx")), F.lit(1_000_000))
+        hit = (draw < round(rate * cfg.dirt * 1_000_000)) | (
+            F.lit(cfg.dirt > 0) & (F.col("idx") == planted.get(name, -1))
+        )
         lines.append(F.when(hit, F.array(F.lit(name))).otherwise(F.array().cast("array<string>")))
     return F.explode(F.concat(*lines))
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +13,8 @@ from pyspark.sql import functions as F
 from recsys.config import load_config
 from recsys.io.sources import read_batch
 from recsys.transforms.cleaning import Origin, Rules, cleaned
+from tests.support.data import DATA
 
-DATA = Path(os.environ.get("RECSYS_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 pytestmark = [
     pytest.mark.spark,
     pytest.mark.real_data,

@@ -15,7 +15,14 @@ from recsys.config.dataset import Dataset
 pytestmark = pytest.mark.fast
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "notebooks").glob("*.md")])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "notebooks").glob("*.md"),
+        ROOT / "benchmarks/RESULTS.md",
+    ]
+)
 SECTIONS = {name: type(field.default) for name, field in Config.model_fields.items() if name != "dataset"}
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

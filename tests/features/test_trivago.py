@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,10 +14,11 @@ from recsys import tables
 from recsys.transforms import daily, examples
 from recsys.transforms.examples_features import example_features
 from tests.features import logs
+from tests.support.data import DATA
 
 pytestmark = [pytest.mark.real_data, pytest.mark.usefixtures("compiled")]
 
-ROOT = Path(os.environ.get("RECSYS_DATA", "../shared/data")) / "trivago-100k"
+ROOT = DATA / "trivago-100k"
 AS_OF = datetime(2018, 11, 9, tzinfo=UTC)
 TEST_FROM = pd.Timestamp("2018-11-08 13:30")
 LIST = "concat_ws(':', session_id, step)"

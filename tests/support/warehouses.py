@@ -30,8 +30,10 @@ def digests(warehouse: Warehouse, *, without: tuple[str, ...] = ()) -> Digests:
 
 def digest(frame: DataFrame, *, leave_out: tuple[str, ...] = ()) -> tuple[int, int]:
     """Rows of a frame and a hash that does not depend on their order."""
-    columns = [_comparable(field) for field in frame.schema.fields if field.name not in leave_out]
-    row = F.xxhash64(*columns).cast("decimal(38,0)")
+    fields = [field for field in frame.schema.fields if field.name not in leave_out]
+    # Spark's hash passes over nulls: without their places a value that moved to the next column would look the same.
+    nulls = [F.col(field.name).isNull() for field in fields if field.nullable]
+    row = F.xxhash64(*map(_comparable, fields), *nulls).cast("decimal(38,0)")
     found = frame.select(row.alias("h")).agg(F.count("*"), F.coalesce(F.sum("h"), F.lit(0))).first()
     assert found is not None
     return int(found[0]), int(found[1])

@@ -163,7 +163,7 @@ def test_the_manifest_counts_catalogue_and_profiles(shop: tuple[Path, Manifest])
 
     profiles = [json.loads(line) for _, line in lines(out / "profiles")]
     assert len(profiles) == manifest.rows["profiles"]
-    assert manifest.defects["profiles"] == {"missing_id": sum("customer_id" not in row for row in profiles)}
+    assert manifest.defects["profiles"]["missing_id"] == sum("customer_id" not in row for row in profiles) > 0
 
 
 def test_clicks_name_a_shown_item_and_agree_with_the_truth(shop: tuple[Path, Manifest]) -> None:
@@ -186,7 +186,9 @@ def test_clicks_name_a_shown_item_and_agree_with_the_truth(shop: tuple[Path, Man
     known = [key for key in clicked if key[0] in listed]
     assert len(known) > 0.9 * len(clicked)
     assert all(listed[place][position - 1] == item for place, item, position in known)
-    assert all(0 < row["p_click_true"] <= row["p_relevance"] + 1 for row in truth)
+    # Where an item stands can only take from what it is worth; robots click as they please.
+    people = [row for row in truth if not row["is_bot"]]
+    assert people and all(0 < row["p_click_true"] <= row["p_relevance"] + 1e-6 for row in people)
 
 
 def test_refunds_come_later_and_sessions_name_their_steps(shop: tuple[Path, Manifest]) -> None:
