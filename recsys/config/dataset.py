@@ -227,6 +227,11 @@ class Source(Section):
             raise ValueError(f"source {self.name}: event types are for events, not for {self.table}")
         if self.table not in ("items", "users") and (self.observations or self.latest_by):
             raise ValueError(f"source {self.name}: observations and latest_by are for items and users")
+        if self.latest_by and (self.latest_by.format or self.latest_by.timezone or self.latest_by.separator):
+            raise ValueError(
+                f"source {self.name}: latest_by compares values as they are; for a time in another format give an "
+                "expression such as {expr: \"to_timestamp(changed, 'dd.MM.yyyy')\"}"
+            )
         unknown = sorted(set(self.event_types.values()) - set(tables.EVENT_TYPES))
         if unknown:
             raise ValueError(

@@ -88,6 +88,11 @@ REFUSED: list[tuple[str, dict[str, Any] | list[dict[str, Any]], str]] = [
     ("literal type", source(columns={**EVENT_COLUMNS, "event_type": {"literal": "buy"}}), "'buy' is none of"),
     ("types of items", ITEMS | {"event_types": {"a": "view"}}, "event types are for events"),
     ("latest events", source(latest_by="time"), "observations and latest_by are for items and users"),
+    (
+        "format of the latest",
+        ITEMS | {"latest_by": {"column": "changed", "format": "dd.MM.yyyy"}},
+        "latest_by compares values as they are",
+    ),
     ("no position", {**LISTS, "explode": []}, "position (or explode)"),
     ("explode what", {**LISTS, "explode": ["item_id", "device"]}, "device can't hold lists"),
     ("explode unmapped", {**LISTS, "explode": ["item_id", "propensity"]}, "which `columns` does not map"),

@@ -12,7 +12,8 @@ from pyspark.sql import types as T
 from recsys.config.dataset import UNIX_FORMATS
 
 _OFFSET_LETTERS = re.compile(r"'[^']*'|[VzOXxZ]")
-_WITH_OFFSET = r"[T ][0-9:.]+ ?([Zz]|UTC|GMT|[+-][0-9]{2}(:?[0-9]{2})?)$"
+_WITH_OFFSET = r"[T ][0-9:.]+ ?[^0-9:. ].*$"
+"""A time of day with something behind it: Spark takes an offset or the name of a zone there, and refuses the rest."""
 _INT_LIMIT = 2_147_483_647
 
 
