@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from recsys.config import load_config, load_dataset
-from recsys.config.dataset import Dataset, mappable_columns
+from recsys.config.dataset import Dataset, mappable_columns, require_same_ids
+from recsys.errors import ConfigError
 from tests.cleaning.support import EVENT_COLUMNS, dataset, source
 
 pytestmark = pytest.mark.fast
@@ -124,3 +125,35 @@ def test_mappings_that_come_with_the_project(file: Path) -> None:
     config = load_config(dataset=file)
     for section, values in mapping.settings.items():
         assert set(values) <= set(config.model_dump()[section])
+
+
+WITHOUT_ID = source(columns=without("event_id"))
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        dataset({**WITHOUT_ID, "path": "elsewhere", "where": "qty > 0", "ignore_event_types": ["login"]}),
+        dataset({**WITHOUT_ID, "columns": EVENT_COLUMNS}),
+        dataset({**WITHOUT_ID, "name": "new"}),
+    ],
+    ids=["other rows", "an id of its own", "a new source"],
+)
+def test_a_mapping_may_change_where_ids_stay(now: Dataset) -> None:
+    require_same_ids(now, dataset(WITHOUT_ID).model_dump(mode="json"))
+    require_same_ids(now, {})
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        dataset({**WITHOUT_ID, "columns": {**without("event_id"), "device": "d"}}),
+        dataset({**WITHOUT_ID, "attributes": ["campaign"]}),
+        dataset({**WITHOUT_ID, "null_values": ["NA"]}),
+        dataset(WITHOUT_ID, timezone="Europe/Berlin"),
+    ],
+    ids=["a column", "an attribute", "null values", "a zone"],
+)
+def test_a_mapping_that_gives_events_other_ids_is_refused(now: Dataset) -> None:
+    with pytest.raises(ConfigError, match="cleaned under another mapping before"):
+        require_same_ids(now, dataset(WITHOUT_ID).model_dump(mode="json"))

@@ -39,7 +39,7 @@ def test_two_ranks_learn_what_one_learns(out: dict[str, Any]) -> None:
 def test_what_goes_wrong_ends_the_job_with_a_sentence(out: dict[str, Any]) -> None:
     assert out["dies"]["kind"] == "EnvironmentProblem"
     assert out["dies"]["error"].startswith("a training rank ended early and took the job down: ")
-    assert out["short"]["kind"] == "DataError"
+    assert out["short"]["kind"] == "NothingToDo"
     assert "fewer than ctr.min_examples" in out["short"]["error"]
     assert out["slots"]["kind"] == "EnvironmentProblem"
     assert "3 executor slots for training did not come within 4 s" in out["slots"]["error"]

@@ -16,11 +16,11 @@ from pyspark.sql import functions as F
 
 from recsys import tables
 from recsys.config import Config, load_config
-from recsys.errors import DataError, SliceHeldError
+from recsys.errors import DataError, NothingToDo, SliceHeldError
 from recsys.io import Warehouse
 from recsys.io.contract import schema_of
 from recsys.progress import step
-from recsys.runner import Job, RunLog, execute
+from recsys.runner import Job, RunLog, execute, line
 
 pytestmark = pytest.mark.spark
 
@@ -178,3 +178,19 @@ def test_no_user_id_and_no_secret_reach_the_row(spark: SparkSession, tmp_path: P
     row = _runs(spark, config).first()
     assert row is not None
     assert "hunter2" not in row["config"]
+
+
+def test_the_line_goes_on_where_a_job_finds_nothing_to_do(spark: SparkSession, config: Config) -> None:
+    """Too few examples for a ranker must not keep lists from being published."""
+
+    def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
+        raise NothingToDo("7 examples are too few")
+
+    jobs = {name: Job(name, lambda spark, cfg, as_of: None) for name in line.ORDER} | {
+        "train_ctr": Job("train_ctr", run)
+    }
+    outcomes = line.run_line(spark, config, AS_OF, jobs, first="train_ctr", last="rank")
+    assert [(label.split("@")[0], outcome) for label, outcome, _ in outcomes] == [
+        ("train_ctr", "7 examples are too few"),
+        ("rank", "done"),
+    ]
