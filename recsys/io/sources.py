@@ -9,8 +9,8 @@ import codecs
 import difflib
 import hashlib
 import json
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -90,7 +90,7 @@ def read_batch(spark: SparkSession, dataset: Dataset | None, *, root: str | None
             continue
         _require_files(source, path, found)
         files[source.name] = found
-        with reading(source.name, path, culprit=partial(damaged, spark, found)):
+        with reading(source.name, path, culprit=partial(damaged, spark, found)), _folders_as_texts(spark):
             frames.append((source, _open(spark, source, path, found)))
     if not frames:
         raise DataError(f"dataset {dataset.name}: none of its sources has a file below {root}; check input.root")
@@ -142,8 +142,6 @@ def _batch_id(dataset: Dataset, files: dict[str, list[InputFile]], root: str | N
 
 def _open(spark: SparkSession, source: Source, path: str, files: list[InputFile]) -> DataFrame:
     kind = source.format.type
-    # What a folder such as day=20240501 says is a text, like any other raw value.
-    spark.conf.set("spark.sql.sources.partitionColumnTypeInference.enabled", "false")
     if kind == "json":
         return _json(spark, source, path, files)
     if kind == "csv":
@@ -151,6 +149,18 @@ def _open(spark: SparkSession, source: Source, path: str, files: list[InputFile]
     frame = _reader(spark, files).parquet(path) if kind == "parquet" else spark.read.format("delta").load(path)
     _require_columns(source, frame.columns)
     return _with_origin(frame, frame.columns, F.lit(False))
+
+
+@contextmanager
+def _folders_as_texts(spark: SparkSession) -> Iterator[None]:
+    """What a folder such as day=20240501 says is a text while frames are opened, like any other raw value."""
+    key = "spark.sql.sources.partitionColumnTypeInference.enabled"
+    before = spark.conf.get(key) or "true"
+    spark.conf.set(key, "false")
+    try:
+        yield
+    finally:
+        spark.conf.set(key, before)
 
 
 def _reader(spark: SparkSession, files: list[InputFile]) -> DataFrameReader:
