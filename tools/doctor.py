@@ -20,7 +20,7 @@ PYTHON = (3, 11)
 JAVA_MIN, JAVA_END = 17, 24
 DISK_GIB = 6
 DISK_BUILT_GIB = 2
-MEMORY_GIB = 8
+MEMORY_GIB = 10
 GIB = 1024**3
 
 
@@ -105,9 +105,9 @@ def check_disk(root: Path, wanted: int) -> Check:
 def check_memory() -> Check:
     """Memory of the machine, or of the container that limits it."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    if limit.is_file() and limit.read_text().strip().isdigit():
-        total = min(total, int(limit.read_text()))
+    for limit in (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")):
+        if limit.is_file() and limit.read_text().strip().isdigit():
+            total = min(total, int(limit.read_text()))
     found = total / GIB
     hint = "" if found >= MEMORY_GIB else f"use a machine or container with {MEMORY_GIB} GiB of memory"
     return Check(f"Memory, {MEMORY_GIB} GiB", f"{found:.1f} GiB", hint)
