@@ -1,9 +1,9 @@
 """Take raw logs in: map them onto the contract, keep what breaks it apart.
 
 Reads the files of a `--dataset` mapping below `input.root`; writes `events` and `impressions` (insert-only, by
-`event_id` and by `list_id, item_id`), `items` and `users` (the history of this dataset, by id and `valid_from`) and
-`quarantine` (the slice of this batch of files, by `row_hash`). Stops before it writes (exit 3) where too many rows are
-refused.
+`event_id` and by `list_id, item_id`; a missing label may be filled in), `items` and `users` (the history of this
+dataset, by id and `valid_from`) and `quarantine` (the slice of this batch of files, by `row_hash`). Stops before it
+writes (exit 3) where too many rows are refused.
 """
 
 from __future__ import annotations
