@@ -85,7 +85,6 @@ def report_of(warehouse: Warehouse, cfg: Config, day: Day) -> Report:
     figures = warehouse.read(
         tables.METRICS, where={"run_date": day.as_of.date()}
     ).collect()  # stages x slices x metrics
-    present = [table for table in tables.ALL if warehouse.exists(table)]
     logs = warehouse.path("tensorboard", day.model["model_version"] if day.model else "none")
     return Report(
         as_of=f"{day.as_of:%Y-%m-%d %H:%M} UTC",
@@ -93,7 +92,7 @@ def report_of(warehouse: Warehouse, cfg: Config, day: Day) -> Report:
         figures=[row.asDict() for row in figures],
         examples=example_users(day.final, past=day.past, items=day.items, as_of=day.as_of),
         broken=broken_rows(warehouse.read(tables.QUARANTINE, required=False)),
-        tables=[(table.name, warehouse.count(table)) for table in present],
+        tables=list(warehouse.counts(tables.ALL).items()),
         curves=training_curves(logs),
         places=[("tables", warehouse.root), ("TensorBoard", logs)],
     )

@@ -99,12 +99,8 @@ def summarise(spark: SparkSession, config: Config, as_of: datetime, raw: Path) -
 
 
 def _rows_per_table(warehouse: Warehouse) -> str:
-    lines = []
-    for table in tables.ALL:
-        if warehouse.exists(table):
-            rows = warehouse.count(table)
-            lines.append(f"{table.name:<18} {rows:>12,}  {table.comment}")
-    return "\n".join(lines)
+    counts = warehouse.counts(tables.ALL)
+    return "\n".join(f"{name:<18} {rows:>12,}  {tables.BY_NAME[name].comment}" for name, rows in counts.items())
 
 
 def _quarantine(warehouse: Warehouse) -> DataFrame:

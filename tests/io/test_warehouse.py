@@ -187,6 +187,14 @@ def test_optimize_keeps_the_rows(spark: SparkSession, warehouse: Warehouse) -> N
     assert warehouse.read(tables.POPULAR_ITEMS, where={"as_of": FIRST}).count() == 8
 
 
+def test_counts_of_the_tables_that_are_there(spark: SparkSession, warehouse: Warehouse) -> None:
+    assert warehouse.counts(tables.ALL) == {}
+    warehouse.create(tables.RANKED)
+    rows = _popular(spark, *((FIRST, "", rank, f"i{rank}", 1.0) for rank in range(1, 4)))
+    warehouse.replace(tables.POPULAR_ITEMS, rows, where={"as_of": FIRST})
+    assert list(warehouse.counts(tables.ALL).items()) == [("popular_items", 3), ("ranked", 0)]
+
+
 def test_files_never_lie_inside_a_table(warehouse: Warehouse) -> None:
     """VACUUM would delete them."""
     with pytest.raises(ValueError, match="models is a table"):
