@@ -23,7 +23,7 @@ export SPARK_LOCAL_IP ?= 127.0.0.1
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo; echo "  LANE=$(LANE) (spark40, spark35)   RECSYS_CACHE=$(RECSYS_CACHE) (uv and the Horovod wheel)"
 
 .PHONY: doctor
@@ -48,16 +48,12 @@ demo: $(STAMP) | ready ## the whole line on a synthetic shop of a million events
 	@$(BIN)/python -m recsys.demo
 
 .PHONY: test
-test: $(STAMP) | ready ## all tests but the notebooks and the long crash ones, with coverage
-	@$(BIN)/python -m pytest -m "not crash and not notebook" $(COVERAGE) $(PYTEST_ARGS)
+test: $(STAMP) | ready ## all tests but those of the next three targets, with coverage
+	@$(BIN)/python -m pytest -m "not crash and not notebook and not real_data" $(COVERAGE) $(PYTEST_ARGS)
 
-.PHONY: test-fast
-test-fast: $(STAMP) | ready ## the tests for every commit
-	@$(BIN)/python -m pytest -m fast $(PYTEST_ARGS)
-
-.PHONY: test-compat
-test-compat: $(STAMP) | ready ## end-to-end and cluster tests only; meant for LANE=spark35
-	@$(BIN)/python -m pytest -m "e2e or cluster" $(PYTEST_ARGS)
+.PHONY: test-data
+test-data: $(STAMP) | ready ## mappings and features on the public data sets, where RECSYS_DATA has them
+	@$(BIN)/python -m pytest -m real_data $(PYTEST_ARGS)
 
 .PHONY: test-notebooks
 test-notebooks: $(STAMP) | ready ## every notebook from its first cell to its last
@@ -66,6 +62,14 @@ test-notebooks: $(STAMP) | ready ## every notebook from its first cell to its la
 .PHONY: test-crash
 test-crash: $(STAMP) | ready ## every job killed at three points and run again
 	@$(BIN)/python -m pytest -m crash $(PYTEST_ARGS)
+
+.PHONY: test-fast
+test-fast: $(STAMP) | ready ## the tests for every commit
+	@$(BIN)/python -m pytest -m fast $(PYTEST_ARGS)
+
+.PHONY: test-compat
+test-compat: $(STAMP) | ready ## end-to-end and cluster tests only; meant for LANE=spark35
+	@$(BIN)/python -m pytest -m "e2e or cluster" $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(STAMP) ## ruff and mypy

@@ -15,14 +15,22 @@ from recsys.io.literals import literal
 from recsys.io.warehouse import Warehouse
 
 
-def insert_if_free(warehouse: Warehouse, row: DataFrame, held: str) -> None:
-    """Insert a run's row unless a running row for the slice is there (a rival's insert makes this one conflict)."""
+def insert_if_free(warehouse: Warehouse, row: DataFrame, held: str) -> bool:
+    """Insert a run's row unless a running row for the slice is there (a rival's insert makes this one conflict).
+
+    Returns
+    -------
+    bool
+        Whether the row is known to have been inserted. Before version 4, Delta does not say: False then.
+    """
     merge = (
         warehouse.delta(tables.RUNS)
         .alias("t")
         .merge(row.alias("s"), f"t.slice = {literal(held)} AND t.status = 'running'")
     )
-    merge.whenNotMatchedInsertAll().execute()
+    counts: DataFrame | None = merge.whenNotMatchedInsertAll().execute()
+    merged = counts.first() if counts is not None else None
+    return merged is not None and merged["num_inserted_rows"] == 1
 
 
 def mark_lost(warehouse: Warehouse, run_id: str) -> None:

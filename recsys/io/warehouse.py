@@ -106,12 +106,13 @@ class Warehouse:
 
     def counts(self, tables: Iterable[Table]) -> dict[str, int]:
         """Rows of the tables that exist, whatever the instant, in one query."""
-        counted = [
-            self.delta(table).toDF().select(F.lit(table.name).alias("name"), F.count(F.lit(1)).alias("rows"))
-            for table in tables
-            if self.exists(table)
-        ]
-        return {row["name"]: row["rows"] for row in reduce(DataFrame.unionByName, counted).collect()} if counted else {}
+        existing = [table for table in tables if self.exists(table)]
+        if not existing:
+            return {}
+        named = (self.delta(table).toDF().select(F.lit(table.name).alias("name")) for table in existing)
+        counted = reduce(DataFrame.union, named).groupBy("name").count().collect()
+        rows = {row["name"]: row["count"] for row in counted}
+        return {table.name: rows.get(table.name, 0) for table in existing}
 
     # -- reading
 

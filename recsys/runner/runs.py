@@ -138,7 +138,8 @@ class RunLog:
             self.warehouse.create(tables.RUNS)
         for _ in self._attempts():
             try:
-                insert_if_free(self.warehouse, row, held)
+                if insert_if_free(self.warehouse, row, held):
+                    return
             except Exception as error:
                 if not is_conflict(error):
                     raise
