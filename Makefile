@@ -53,7 +53,7 @@ test: $(STAMP) | ready ## all tests but those of the next three targets, with co
 
 .PHONY: test-data
 test-data: $(STAMP) | ready ## mappings and features on the public data sets, where RECSYS_DATA has them
-	@$(BIN)/python -m pytest -m real_data $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m real_data
 
 .PHONY: test-notebooks
 test-notebooks: $(STAMP) | ready ## every notebook from its first cell to its last
