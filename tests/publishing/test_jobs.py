@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from jobs import evaluate, publish, rank
 from recsys import tables
 from recsys.config import Config
+from recsys.config.sections import WarehouseConfig
 from recsys.errors import DataError, NothingToDo
 from recsys.io import Warehouse
 from recsys.ranking.lists import newest_model
@@ -101,8 +103,10 @@ def config(tmp_path: Path) -> Config:
     )
 
 
-def plant(spark: SparkSession, config: Config, events: list[dict[str, Any]]) -> Warehouse:
-    warehouse = Warehouse(spark, config.warehouse)
+@pytest.fixture(scope="module")
+def shelf(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A warehouse with a catalogue, candidates and popular items, for each test to copy."""
+    warehouse = Warehouse(spark, WarehouseConfig(path=str(tmp_path_factory.mktemp("shelf") / "warehouse")))
     catalogue = [item(f"i{n}", "even" if n % 2 == 0 else "odd", available=n != 9) for n in range(10)]
     proposals = [
         candidate("u1", "i2", 1, {"neighbors": 1, "als": 3}, because="i0"),
@@ -116,13 +120,15 @@ def plant(spark: SparkSession, config: Config, events: list[dict[str, Any]]) -> 
         {"as_of": AS_OF, "segment": "", "rank": n, "item_id": name, "score": 1.0 / n}
         for n, name in enumerate(("i9", "i0", "i3", "i5", "i2"), start=1)
     ]
-    for table, frame in (
-        (tables.EVENTS, events),
-        (tables.ITEMS, catalogue),
-        (tables.CANDIDATES, proposals),
-        (tables.POPULAR_ITEMS, listed),
-    ):
-        warehouse.replace(table, rows_for(spark, table, frame), where={})
+    for table, rows in ((tables.ITEMS, catalogue), (tables.CANDIDATES, proposals), (tables.POPULAR_ITEMS, listed)):
+        warehouse.replace(table, rows_for(spark, table, rows), where={})
+    return warehouse.root
+
+
+def plant(spark: SparkSession, config: Config, shelf: str, events: list[dict[str, Any]]) -> Warehouse:
+    shutil.copytree(shelf, config.warehouse.path)
+    warehouse = Warehouse(spark, config.warehouse)
+    warehouse.replace(tables.EVENTS, rows_for(spark, tables.EVENTS, events), where={})
     return warehouse
 
 
@@ -131,8 +137,8 @@ def content(warehouse: Warehouse, table: tables.Table) -> list[Row]:
     return warehouse.read(table).select(*kept).orderBy(*table.key).collect()
 
 
-def test_the_three_jobs(spark: SparkSession, config: Config) -> None:
-    warehouse = plant(spark, config, PAST + LATER)
+def test_the_three_jobs(spark: SparkSession, config: Config, shelf: str) -> None:
+    warehouse = plant(spark, config, shelf, PAST + LATER)
     rank.run(spark, config, AS_OF)
     publish.run(spark, config, AS_OF)
     evaluate.run(spark, config, AS_OF)
@@ -205,8 +211,8 @@ def _readers_agree(spark: SparkSession, warehouse: Warehouse) -> None:
     assert answer == [("u1", ["i2", "i4", "i3"]), ("u2", ["i3", "i5"])]
 
 
-def test_the_future_changes_nothing_before_evaluate(spark: SparkSession, config: Config) -> None:
-    warehouse = plant(spark, config, PAST)
+def test_the_future_changes_nothing_before_evaluate(spark: SparkSession, config: Config, shelf: str) -> None:
+    warehouse = plant(spark, config, shelf, PAST)
     rank.run(spark, config, AS_OF)
     publish.run(spark, config, AS_OF)
     without = [content(warehouse, table) for table in (tables.RANKED, tables.RECOMMENDATIONS)]
@@ -222,8 +228,8 @@ def test_the_future_changes_nothing_before_evaluate(spark: SparkSession, config:
     assert [content(warehouse, table) for table in (tables.RANKED, tables.RECOMMENDATIONS)] == without
 
 
-def test_a_shut_gate_leaves_what_was_published(spark: SparkSession, config: Config) -> None:
-    warehouse = plant(spark, config, PAST)
+def test_a_shut_gate_leaves_what_was_published(spark: SparkSession, config: Config, shelf: str) -> None:
+    warehouse = plant(spark, config, shelf, PAST)
     with pytest.raises(DataError, match="run the job rank first"):
         publish.run(spark, config, AS_OF)
     rank.run(spark, config, AS_OF)
@@ -236,9 +242,9 @@ def test_a_shut_gate_leaves_what_was_published(spark: SparkSession, config: Conf
     assert warehouse.version(tables.RECOMMENDATIONS) == version
 
 
-def test_lists_of_another_instant_of_the_day_are_not_taken(spark: SparkSession, config: Config) -> None:
+def test_lists_of_another_instant_of_the_day_are_not_taken(spark: SparkSession, config: Config, shelf: str) -> None:
     """One slice a day: what was made for midnight is not judged, published or ranked for noon."""
-    warehouse, noon = plant(spark, config, PAST + LATER), AS_OF + timedelta(hours=12)
+    warehouse, noon = plant(spark, config, shelf, PAST + LATER), AS_OF + timedelta(hours=12)
     with pytest.raises(DataError, match="candidates holds nothing for 2020-01-10T12:00:00Z; run the job candidates"):
         rank.run(spark, config, noon)
     rank.run(spark, config, AS_OF)

@@ -53,8 +53,16 @@ def shop_config(raw: Path, warehouse: Path, *more: str) -> Config:
 
 
 def run_shop(spark: SparkSession, config: Config, as_of: datetime, **part: Any) -> list[tuple[str, str, float]]:
-    """Run the line, or a part of it, in the session of the tests."""
-    return line.run_line(spark, config, as_of, line.load_jobs(ROOT / "jobs"), **part)
+    """Run the line, or a part of it, in the session of the tests.
+
+    Shuffles have one partition here and two where tests start programs, on executors or not: their tables are compared.
+    """
+    partitions = str(spark.conf.get("spark.sql.shuffle.partitions"))
+    spark.conf.set("spark.sql.shuffle.partitions", "1")
+    try:
+        return line.run_line(spark, config, as_of, line.load_jobs(ROOT / "jobs"), **part)
+    finally:
+        spark.conf.set("spark.sql.shuffle.partitions", partitions)
 
 
 @pytest.fixture(scope="session")
