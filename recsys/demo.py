@@ -31,8 +31,8 @@ HORIZON_DAYS = 7
 """Days at the end of the log that the recommendations are judged by."""
 _LATER = {"Invocation": 20_000, "MinInvocation": 2_400, "Compile": 60_000, "BackEdge": 160_000}
 _JVM = " ".join(["-XX:+UseParallelGC", *(f"-XX:Tier4{name}Threshold={n}" for name, n in _LATER.items())])
-"""For a JVM that lives some minutes on few cores: the collector with the best throughput, and what runs often enough
-for the optimizing compiler is told by four times the counts (it took a quarter of the CPU)."""
+"""For a JVM that lives some minutes on few cores: the collector with the best throughput, and methods optimized after
+four times the default counts. With the defaults the optimizing compiler takes about a quarter of the CPU."""
 SHORT = (
     "ctr.epochs=3",
     "examples.window_days=14",
