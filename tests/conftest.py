@@ -44,21 +44,30 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Scheduling(config, log)
 
 
-QUICK_JVM = (
-    "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=512m -XX:+UseSerialGC "
-    "-XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
+_ANY_JVM = (
+    "-XX:ReservedCodeCacheSize=512m -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote "
+    "-Djdk.lang.Process.launchMechanism=VFORK"
 )
+QUICK_JVM = f"-XX:TieredStopAtLevel=1 {_ANY_JVM}"
 """Of a short run's CPU a third goes to the JVM's second compiler, a tenth to a collector made for large heaps, and
-some to the proof that Spark's own classes are well formed: all pay off on long runs only. For any JVM."""
-QUICK_SPARK = f"{QUICK_JVM} -Xms1g -Xmn400m -XX:MetaspaceSize=256m"
+some to the proof that Spark's own classes are well formed: all pay off on long runs only. A local file system has its
+modes set by starting `chmod`, which the JVM does in half the time without a helper of its own. For any program."""
+_HEAP = "-Xms1g -Xmn400m -XX:MetaspaceSize=256m"
+QUICK_SPARK = f"{QUICK_JVM} {_HEAP}"
 """For drivers and executors of at least 1 GiB: their heap need not grow step by step."""
+_LATE = {"Invocation": 200_000, "MinInvocation": 24_000, "Compile": 600_000, "BackEdge": 1_600_000}
+SHARED_SPARK = " ".join([_ANY_JVM, _HEAP, *(f"-XX:Tier4{name}Threshold={count}" for name, count in _LATE.items())])
+"""For the session that hundreds of tests share: the second compiler takes up what has run forty times as often as it
+would wait for by default, mostly the planner, and gives a quarter of the CPU back."""
 QUICK_SQL = {
     # Of a run over a few thousand rows a third goes into generating and compiling code for stages that run for
     # milliseconds. Notebooks, the demo and the benchmarks keep that on.
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    # For each scan of a few rows Delta would run two jobs over the statistics of its files.
+    # For each scan of a few rows Delta would run two jobs over the statistics of its files; an eighth of a small write
+    # goes into gathering them.
     "spark.databricks.delta.stats.skipping": "false",
+    "spark.databricks.delta.stats.collect": "false",
     "spark.databricks.delta.snapshotPartitions": "1",
     # Tiny stages have nothing to adapt to.
     "spark.sql.adaptive.enabled": "false",
@@ -87,9 +96,10 @@ def _session(tmp_path_factory: pytest.TempPathFactory) -> SparkSession:
         cores=2,
         extra={
             "spark.driver.memory": "3g",
-            "spark.driver.extraJavaOptions": QUICK_SPARK,
+            "spark.driver.extraJavaOptions": SHARED_SPARK,
             "spark.sql.shuffle.partitions": "2",
             "spark.default.parallelism": "1",
+            "spark.python.daemon.module": "tests.support.daemon",
             "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("spark-warehouse")),
             **QUICK_SQL,
         },

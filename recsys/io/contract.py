@@ -33,8 +33,13 @@ def conform(frame: DataFrame, table: Table) -> DataFrame:
     return frame.select(*(F.col(c.name).cast(c.type).alias(c.name) for c in table.columns))
 
 
-def require_unique(frame: DataFrame, table: Table) -> None:
+def require_unique(frame: DataFrame, table: Table) -> int:
     """Prove that no key occurs twice and that no key column is null.
+
+    Returns
+    -------
+    int
+        Rows of the frame, counted on the way.
 
     Raises
     ------
@@ -45,17 +50,19 @@ def require_unique(frame: DataFrame, table: Table) -> None:
     found = (
         frame.groupBy(*table.key)
         .agg(F.count(F.lit(1)).alias("_copies"))
-        .where(f"_copies > 1 OR {nulls}")
         .agg(
-            F.count(F.lit(1)).alias("repeated"),
+            F.sum("_copies").alias("rows"),
+            F.sum(F.expr(f"CASE WHEN _copies > 1 OR {nulls} THEN 1 ELSE 0 END")).alias("repeated"),
             F.sum(F.expr(f"CASE WHEN {nulls} THEN 1 ELSE 0 END")).alias("nulls"),
         )
         .first()
     )
-    repeated = found["repeated"] if found else 0
-    if repeated:
+    if found is None or found["rows"] is None:
+        return 0
+    if found["repeated"]:
         key = ", ".join(table.key)
         raise DataError(
-            f"table {table.name}: {repeated} values of the key ({key}) occur more than once or hold a null "
-            f"({found['nulls'] or 0} with a null); nothing was written"  # type: ignore[index]
+            f"table {table.name}: {found['repeated']} values of the key ({key}) occur more than once or hold a null "
+            f"({found['nulls']} with a null); nothing was written"
         )
+    return int(found["rows"])

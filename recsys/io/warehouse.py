@@ -207,12 +207,12 @@ class Warehouse:
         with progress.step(f"write {table.name}") as this:
             with ddl.written_once(conform(frame, table)) as stored:
                 self._ensure(table, stored)
-                require_unique(stored, table)
+                rows = require_unique(stored, table)
                 writer = stored.write.format("delta").mode("overwrite")
                 if where:
                     writer = writer.option("replaceWhere", condition(where))
                 self._save(table, writer)
-            return self._written(table, this)
+            return _recorded(table, this, Written(rows, self.version(table)))
 
     def clear(self, table: Table, *, where: Mapping[str, Any]) -> None:
         """Empty one slice of a table; nothing is committed where there is no such row."""
@@ -262,8 +262,21 @@ class Warehouse:
                     filled = {quote(c): f"coalesce(t.{quote(c)}, s.{quote(c)})" for c in fill}
                     merge = merge.whenMatchedUpdate(condition=empty, set=filled)  # type: ignore[arg-type]
                 with ddl.naming_violations(table):
-                    merge.whenNotMatchedInsert(values=columns).execute()  # type: ignore[arg-type]
-            return self._written(table, this, before=before)
+                    counts = merge.whenNotMatchedInsert(values=columns).execute()  # type: ignore[arg-type]
+            rows = self._rows_merged(table, counts, since=before)
+            return _recorded(table, this, Written(rows, self.version(table)))
+
+    def _rows_merged(self, table: Table, counts: DataFrame | None, *, since: int) -> int:
+        """Rows inserted and updated by a merge; before version 4, Delta tells them in its history alone."""
+        merged = counts.first() if counts is not None else None
+        if merged is not None:
+            return int(merged["num_inserted_rows"] + merged["num_updated_rows"])
+        last = self.delta(table).history(1).select("version", "operationMetrics").first()
+        # A merge that finds nothing to do makes no commit; the newest one is then somebody else's.
+        if last is None or last["version"] <= since:
+            return 0
+        metrics = last["operationMetrics"]
+        return sum(int(metrics.get(f"numTargetRows{done}", 0)) for done in ("Inserted", "Updated"))
 
     def optimize(self, table: Table, *, where: Mapping[str, Any] | None = None) -> None:
         """Compact the small files of a slice."""
@@ -297,18 +310,6 @@ class Warehouse:
             return DeltaTable.forPath(self.spark, f"{self.root}/{table.name}")
         return DeltaTable.forName(self.spark, self.location(table))
 
-    def _written(self, table: Table, this: progress.Step, *, before: int = -1) -> Written:
-        last = self.delta(table).history(1).select("version", "operationMetrics").first()
-        version = int(last["version"])  # type: ignore[index]
-        metrics = last["operationMetrics"] or {}  # type: ignore[index]
-        # A merge that finds nothing to do makes no commit; the newest one is then somebody else's.
-        written = Written(_rows(metrics) if version > before else 0, version)
-        this.rows = written.rows
-        recorder = progress.current()
-        recorder.writes[table.name] = written.version
-        recorder.rows[table.name] = recorder.rows.get(table.name, 0) + written.rows
-        return written
-
 
 def _snapshot_version(spark: SparkSession, path: str) -> int | None:
     """The version that open-source Delta's own log object tells at no query's cost; None where Delta is another."""
@@ -320,10 +321,12 @@ def _snapshot_version(spark: SparkSession, path: str) -> int | None:
         return None
 
 
-def _rows(metrics: Mapping[str, str]) -> int:
-    if "numTargetRowsInserted" in metrics:
-        return int(metrics["numTargetRowsInserted"]) + int(metrics.get("numTargetRowsUpdated", 0))
-    return int(metrics.get("numOutputRows", 0))
+def _recorded(table: Table, this: progress.Step, written: Written) -> Written:
+    this.rows = written.rows
+    recorder = progress.current()
+    recorder.writes[table.name] = written.version
+    recorder.rows[table.name] = recorder.rows.get(table.name, 0) + written.rows
+    return written
 
 
 def _time_bounds(table: Table, before: datetime | None, since: datetime | None) -> str:

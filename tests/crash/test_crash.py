@@ -23,7 +23,7 @@ from recsys import tables
 from recsys.config import Config
 from recsys.io import Warehouse
 from recsys.runner import line
-from tests.conftest import QUICK_SPARK, QUICK_SQL
+from tests.conftest import COVERAGE, QUICK_SPARK, QUICK_SQL
 from tests.support.shops import ROOT, SMALL, Shop, run_shop, shop_config
 from tests.support.warehouses import Digests, digests
 
@@ -32,7 +32,8 @@ Served = tuple[Config, Warehouse]
 
 def _command(job: str, shop: Shop, warehouse: Path) -> list[str]:
     overrides = [f"input.root={shop.raw}", f"warehouse={warehouse}", "spark.driver_memory=2g", *SMALL]
-    overrides.append(f"spark.conf={json.dumps({'spark.driver.extraJavaOptions': QUICK_SPARK, **QUICK_SQL})}")
+    quick = {"spark.driver.extraJavaOptions": QUICK_SPARK, f"spark.executorEnv.{COVERAGE}": "", **QUICK_SQL}
+    overrides.append(f"spark.conf={json.dumps(quick)}")
     return [
         sys.executable,
         str(ROOT / "jobs" / f"{job}.py"),

@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from jobs import ctr_examples, features, train_ctr
 from recsys import tables
 from recsys.config import Config, stamp
+from recsys.config.sections import WarehouseConfig
 from recsys.errors import DataError, NothingToDo
 from recsys.io import Warehouse
 from recsys.ranking.data import snapshot_shards
@@ -212,25 +213,37 @@ def test_the_past_s_candidates_where_nothing_was_shown(spark: SparkSession, ware
         ctr_examples.run(spark, config(warehouse, origin="impressions"), AS_OF)
 
 
-@pytest.mark.parametrize(
-    ("at", "label", "event", "learns"),
-    [
-        (ago(days=1), None, {"list_id": "l"}, True),
-        (ago(days=1), 1.0, {}, True),
-        (ago(days=1), 0.0, {}, False),
-        (ago(days=1), None, {"list_id": "l", "event_type": "view"}, False),
-        (ago(days=40), 1.0, {"list_id": "l"}, False),
-        (AS_OF, 1.0, {"list_id": "l"}, False),
-    ],
-    ids=["an event names a list", "a label", "nothing taken up", "an event that is no label", "too old", "too late"],
-)
+LISTS = {
+    "an event names a list": (timedelta(days=1), None, "click", True),
+    "a label": (timedelta(days=1), 1.0, None, True),
+    "nothing taken up": (timedelta(days=1), 0.0, None, False),
+    "an event that is no label": (timedelta(days=1), None, "view", False),
+    "too old": (timedelta(days=40), 1.0, "click", False),
+    "too late": (timedelta(0), 1.0, "click", False),
+}
+"""How long before the instant a list was shown, its label, the type of the event that names it (else a click names no
+list), and whether the line learns from it."""
+INSTANTS = {kind: AS_OF + timedelta(days=100 * number) for number, kind in enumerate(LISTS)}
+"""Months apart, so that all lists lie in one warehouse and no instant sees another's."""
+
+
+@pytest.fixture(scope="module")
+def all_lists(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+    lists, log = [], []
+    for number, (kind, (age, label, named_by, _)) in enumerate(LISTS.items()):
+        name, day_before = f"l{number}", INSTANTS[kind] - timedelta(days=1)
+        lists += shown(name, INSTANTS[kind] - age, {"i0": label})
+        log.append(clicked(number, name if named_by else None, "i0", day_before, event_type=named_by or "click"))
+    warehouse = Warehouse(spark, WarehouseConfig(path=str(tmp_path_factory.mktemp("lists") / "warehouse")))
+    warehouse.replace(tables.IMPRESSIONS, logs.frame(spark, tables.IMPRESSIONS, lists), where={})
+    warehouse.replace(tables.EVENTS, logs.frame(spark, tables.EVENTS, log), where={})
+    return warehouse
+
+
+@pytest.mark.parametrize("kind", LISTS)
 def test_the_line_learns_from_lists_that_can_be_learned_from(
-    spark: SparkSession, warehouse: Warehouse, at: datetime, label: float | None, event: dict[str, Any], learns: bool
+    spark: SparkSession, all_lists: Warehouse, kind: str
 ) -> None:
     """Else it would leave out the candidates that the examples are then to be made of."""
-    cfg = config(warehouse, window_days=30, label_types=["click"])
-    rows = [{**row, "label": label} for row in shown("l", at, {"i0": 0.0})]
-    warehouse.replace(tables.IMPRESSIONS, logs.frame(spark, tables.IMPRESSIONS, rows), where={})
-    log = [{**clicked(1, None, "i0", ago(days=1)), **event}]
-    warehouse.replace(tables.EVENTS, logs.frame(spark, tables.EVENTS, log), where={})
-    assert line.learns_from_lists(spark, cfg, AS_OF) is learns
+    cfg = config(all_lists, window_days=30, label_types=["click"])
+    assert line.learns_from_lists(spark, cfg, INSTANTS[kind]) is LISTS[kind][3]

@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from recsys.errors import RecsysError
 from recsys.ranking.base import TrainOutcome, TrainTask
 from recsys.ranking.launcher import HorovodLauncher, LocalLauncher, run_rank
-from tests.conftest import QUICK_SPARK
+from tests.conftest import COVERAGE, QUICK_SPARK
 from tests.ranking import shop
 
 
@@ -27,6 +27,7 @@ def session() -> SparkSession:
         .config("spark.executor.memory", "1g")
         .config("spark.driver.memory", "1g")
         .config("spark.executorEnv.PYTHONPATH", root)
+        .config(f"spark.executorEnv.{COVERAGE}", "")
         .config("spark.ui.enabled", "false")
         .config("spark.driver.extraJavaOptions", QUICK_SPARK)
         .config("spark.executor.extraJavaOptions", QUICK_SPARK)

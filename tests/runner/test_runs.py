@@ -32,6 +32,21 @@ def config(tmp_path: Path) -> Config:
     return load_config(overrides=[f"warehouse.path={tmp_path}/w"])
 
 
+@pytest.fixture(scope="module")
+def done_once(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse in which the writer has run once, for tests to copy."""
+    root = tmp_path_factory.mktemp("done") / "w"
+    execute(_writer(), spark, load_config(overrides=[f"warehouse.path={root}"]), AS_OF)
+    return root
+
+
+@pytest.fixture
+def done(config: Config, done_once: Path) -> Config:
+    """The config of such a copy."""
+    shutil.copytree(done_once, config.warehouse.path)
+    return config
+
+
 def _popular(spark: SparkSession, item: str) -> DataFrame:
     return spark.createDataFrame([(AS_OF, "", 1, item, 1.0)], schema_of(tables.POPULAR_ITEMS))
 
@@ -62,9 +77,8 @@ def _pretend_running(spark: SparkSession, config: Config, **values: object) -> N
     delta.update(set={"status": F.lit("running"), **{name: F.lit(value) for name, value in values.items()}})
 
 
-def test_a_run_leaves_its_steps_rows_and_versions(spark: SparkSession, config: Config) -> None:
-    execute(_writer(), spark, config, AS_OF)
-    row = _runs(spark, config).first()
+def test_a_run_leaves_its_steps_rows_and_versions(spark: SparkSession, done: Config) -> None:
+    row = _runs(spark, done).first()
     assert row is not None
     assert (row["job"], row["status"], row["slice"]) == ("popular", "done", "popular@20240301T000000Z")
     assert [(s["name"], s["rows"]) for s in row["steps"]] == [("count", 7), ("write popular_items", 1)]
@@ -101,24 +115,22 @@ def test_other_slices_are_free(spark: SparkSession, config: Config) -> None:
     assert _runs(spark, config).where("status = 'done'").count() == 2
 
 
-def test_a_holder_whose_process_is_gone_is_recovered(spark: SparkSession, config: Config) -> None:
-    execute(_writer(), spark, config, AS_OF)
+def test_a_holder_whose_process_is_gone_is_recovered(spark: SparkSession, done: Config) -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
     born = psutil.Process(child.pid).create_time()
     child.wait()
-    _pretend_running(spark, config, process=f"{child.pid}@{born:.2f}")
-    execute(_writer(), spark, config, AS_OF)
-    assert {r["status"] for r in _runs(spark, config).collect()} == {"lost", "done"}
+    _pretend_running(spark, done, process=f"{child.pid}@{born:.2f}")
+    execute(_writer(), spark, done, AS_OF)
+    assert {r["status"] for r in _runs(spark, done).collect()} == {"lost", "done"}
 
 
-def test_a_living_holder_on_another_host_is_respected_until_its_lease_ends(spark: SparkSession, config: Config) -> None:
-    execute(_writer(), spark, config, AS_OF)
-    _pretend_running(spark, config, host=f"not-{socket.gethostname()}", heartbeat_at=datetime.now(UTC))
+def test_a_living_holder_on_another_host_is_respected_until_its_lease_ends(spark: SparkSession, done: Config) -> None:
+    _pretend_running(spark, done, host=f"not-{socket.gethostname()}", heartbeat_at=datetime.now(UTC))
     with pytest.raises(SliceHeldError):
-        execute(_writer(), spark, config, AS_OF)
-    _pretend_running(spark, config, heartbeat_at=datetime.now(UTC) - timedelta(hours=2))
-    execute(_writer(), spark, config, AS_OF)
-    assert {r["status"] for r in _runs(spark, config).collect()} == {"lost", "done"}
+        execute(_writer(), spark, done, AS_OF)
+    _pretend_running(spark, done, heartbeat_at=datetime.now(UTC) - timedelta(hours=2))
+    execute(_writer(), spark, done, AS_OF)
+    assert {r["status"] for r in _runs(spark, done).collect()} == {"lost", "done"}
 
 
 def test_up_to_date_until_config_or_input_changes(spark: SparkSession, config: Config) -> None:
@@ -134,25 +146,23 @@ def test_up_to_date_until_config_or_input_changes(spark: SparkSession, config: C
     assert not log.up_to_date(_reader(), AS_OF), "its input was written since"
 
 
-def test_a_slice_that_another_config_took_since_is_made_again(spark: SparkSession, config: Config) -> None:
-    other = load_config(overrides=[f"warehouse.path={config.warehouse.path}", "popular.k=3"])
-    execute(_writer(), spark, config, AS_OF)
+def test_a_slice_that_another_config_took_since_is_made_again(spark: SparkSession, done: Config) -> None:
+    other = load_config(overrides=[f"warehouse.path={done.warehouse.path}", "popular.k=3"])
     execute(_writer(item="b"), spark, other, AS_OF)
     assert RunLog(spark, other).up_to_date(_writer(), AS_OF)
-    assert not RunLog(spark, config).up_to_date(_writer(), AS_OF)
-    execute(_writer(), spark, config, AS_OF)
-    assert RunLog(spark, config).up_to_date(_writer(), AS_OF)
+    assert not RunLog(spark, done).up_to_date(_writer(), AS_OF)
+    execute(_writer(), spark, done, AS_OF)
+    assert RunLog(spark, done).up_to_date(_writer(), AS_OF)
 
 
-def test_a_slice_is_made_again_after_a_run_that_did_not_end(spark: SparkSession, config: Config) -> None:
+def test_a_slice_is_made_again_after_a_run_that_did_not_end(spark: SparkSession, done: Config) -> None:
     def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
         _writer(item="b").run(spark, cfg, as_of)
         raise DataError("half-way")
 
-    execute(_writer(), spark, config, AS_OF)
     with pytest.raises(DataError):
-        execute(Job("popular", run), spark, config, AS_OF)
-    assert not RunLog(spark, config).up_to_date(_writer(), AS_OF)
+        execute(Job("popular", run), spark, done, AS_OF)
+    assert not RunLog(spark, done).up_to_date(_writer(), AS_OF)
 
 
 def test_a_job_with_outside_inputs_is_done_once_for_each_input(spark: SparkSession, config: Config) -> None:
@@ -165,11 +175,10 @@ def test_a_job_with_outside_inputs_is_done_once_for_each_input(spark: SparkSessi
     assert not log.up_to_date(job("two"), AS_OF)
 
 
-def test_a_table_that_is_gone_is_made_again(spark: SparkSession, config: Config) -> None:
-    execute(_writer(), spark, config, AS_OF)
-    assert RunLog(spark, config).up_to_date(_writer(), AS_OF)
-    shutil.rmtree(Path(config.warehouse.path) / "popular_items")
-    assert not RunLog(spark, config).up_to_date(_writer(), AS_OF)
+def test_a_table_that_is_gone_is_made_again(spark: SparkSession, done: Config) -> None:
+    assert RunLog(spark, done).up_to_date(_writer(), AS_OF)
+    shutil.rmtree(Path(done.warehouse.path) / "popular_items")
+    assert not RunLog(spark, done).up_to_date(_writer(), AS_OF)
 
 
 def test_no_user_id_and_no_secret_reach_the_row(spark: SparkSession, tmp_path: Path) -> None:
