@@ -64,8 +64,8 @@ QUICK_SQL = {
     # milliseconds. Notebooks, the demo and the benchmarks keep that on.
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    # For each scan of a few rows Delta would run two jobs over the statistics of its files; an eighth of a small write
-    # goes into gathering them.
+    # For each scan of a few rows Delta would run two jobs over the statistics of its files; gathering them takes a
+    # sixth of the time of all tasks of a small line.
     "spark.databricks.delta.stats.skipping": "false",
     "spark.databricks.delta.stats.collect": "false",
     "spark.databricks.delta.snapshotPartitions": "1",
