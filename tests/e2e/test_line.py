@@ -123,7 +123,7 @@ def test_a_second_run_skips_what_is_done(
 
 
 def plant_future(warehouse: Warehouse, as_of: datetime) -> None:
-    """Clicks at and after `as_of`, and a state of every item from then on."""
+    """Clicks at and after `as_of` on lists that were shown before it, and a state of every item from then on."""
     past = warehouse.read(tables.EVENTS, before=as_of).orderBy("event_id").limit(200)
     later = F.lit(as_of) + F.make_dt_interval(hours=F.pmod(F.hash("event_id"), F.lit(100)))
     clicks = past.withColumns(
@@ -134,7 +134,12 @@ def plant_future(warehouse: Warehouse, as_of: datetime) -> None:
             "event_date": F.to_date(later),
         }
     )
-    warehouse.merge(tables.EVENTS, clicks, update=False)
+    shown = warehouse.read(tables.IMPRESSIONS, before=as_of).select("list_id", "item_id").orderBy("list_id", "item_id")
+    named = shown.limit(1).first()
+    assert named is not None
+    listed = clicks.withColumns({"list_id": F.lit(named["list_id"]), "item_id": F.lit(named["item_id"])})
+    renamed = listed.withColumn("event_id", F.concat(F.lit("listed-"), "event_id"))
+    warehouse.merge(tables.EVENTS, clicks.unionByName(renamed), update=False)
     states = warehouse.read(tables.ITEMS).where("is_current")
     ended = states.withColumns({"valid_to": F.lit(as_of), "is_current": F.lit(False)})
     begun = states.withColumns(
@@ -143,15 +148,15 @@ def plant_future(warehouse: Warehouse, as_of: datetime) -> None:
     warehouse.merge(tables.ITEMS, ended.unionByName(begun), update=True)
 
 
-def test_model_and_lists_made_again_after_a_future_came_are_the_same(
+def test_examples_model_and_lists_made_again_after_a_future_came_are_the_same(
     spark: SparkSession, served: Served, digest_of_served: Digests, shop: Shop, tmp_path: Path
 ) -> None:
-    """Forced, so that nothing is skipped, in a copy of the first run's warehouse; stages before: see test_submit."""
+    """Forced, so that nothing is skipped, in a copy of the warehouse of the first run."""
     shutil.copytree(served[0].warehouse.path, tmp_path / "warehouse")
     config = shop_config(shop.raw, tmp_path / "warehouse")
     warehouse = Warehouse(spark, config.warehouse)
     plant_future(warehouse, shop.as_of)
-    run_shop(spark, config, shop.as_of, first="train_ctr", last="publish", force=True)
+    run_shop(spark, config, shop.as_of, first="ctr_examples", last="publish", force=True)
     found = digests(warehouse, without=("events", "items"))
     assert {name for name in found if found[name] != digest_of_served[name]} == set()
     assert set(digest_of_served) - set(found) == {"events", "items"}
