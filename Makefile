@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 PYTHON := $(or $(PYTHON),$(shell for p in python3.11 python3; do \
   "$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo "$$p" && exit; done; echo python3))
 
-# spark-submit runs the `python3` on PATH, and Spark binds to the host's name, unless told otherwise.
+# spark-submit runs the `python3` on PATH, and Spark binds to the host's name by default.
 export PYSPARK_PYTHON := $(CURDIR)/$(BIN)/python
 export SPARK_LOCAL_IP ?= 127.0.0.1
 
@@ -44,8 +44,8 @@ $(STAMP): $(LOCK) requirements/bootstrap.txt requirements/horovod.txt requiremen
 venv: $(STAMP) ## the environment of the lane, rebuilt if its lock or setup.py changed
 
 .PHONY: demo
-demo: $(STAMP) | ready ## the whole line on a synthetic shop of a million events
-	@$(BIN)/python -m recsys.demo
+demo: $(STAMP) | ready ## the whole pipeline on a synthetic shop; ROWS=1000000 for a larger one, DIR=demo
+	@$(BIN)/python -m recsys.demo $(if $(ROWS),--events $(ROWS)) $(if $(DIR),--dir "$(DIR)")
 
 .PHONY: test
 test: $(STAMP) | ready ## all tests but those of the next three targets, with coverage
@@ -85,6 +85,11 @@ docs: $(STAMP) ## write the generated pages
 docs-check: $(STAMP) ## fail if a generated page differs from its source
 	@$(BIN)/python tools/generate_docs.py --check
 
+.PHONY: site
+site: $(STAMP) ## the docs site into site/, strictly: a broken link ends it
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html"
+
 .PHONY: jars
 jars: $(STAMP) ## the Delta jars into JARS=DIR, for machines without a registry
 	@$(BIN)/python tools/fetch_jars.py "$(JARS)"
@@ -95,6 +100,6 @@ lock: | ready ## compile the locks; LOCK_FLAGS=--upgrade for newer versions
 
 .PHONY: clean
 clean: ## remove what builds and runs left here; environments and the cache stay
-	rm -rf build dist *.egg-info spark-warehouse metastore_db derby.log .coverage .coverage.* \
+	rm -rf build dist site *.egg-info spark-warehouse metastore_db derby.log .coverage .coverage.* \
 	  .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -path './.venv*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,25 +6,12 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
-JOBS = (
-    "clean",
-    "index",
-    "features",
-    "train_als",
-    "neighbors",
-    "popular",
-    "candidates",
-    "ctr_examples",
-    "train_ctr",
-    "rank",
-    "publish",
-    "evaluate",
-    "pipeline",
-)
-# Read, not imported: the version is asked for before the requirements are there.
+# A job's file declares it with `@job(`, under the file's name. Files are read, not imported: a build may ask for names
+# and version before the requirements are installed.
+JOBS = sorted(file.stem for file in (ROOT / "jobs").glob("*.py") if "\n@job(" in file.read_text(encoding="utf-8"))
 INIT = (ROOT / "recsys" / "__init__.py").read_text(encoding="utf-8")
 VERSION = re.search(r'^__version__ = "([^"]+)"', INIT, re.MULTILINE)[1]
-# An image that installs the package alone may leave the README out.
+# An image that only installs the package may leave the README out.
 README = ROOT / "README.md"
 
 setup(
@@ -78,7 +65,8 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            *(f"recsys-{name.replace('_', '-')} = recsys_jobs.{name}:main" for name in JOBS),
+            *(f"recsys-{name.replace('_', '-')} = recsys_jobs.{name}:run.main" for name in JOBS),
+            "recsys-pipeline = recsys_jobs.pipeline:main",
             "recsys-synthetic = recsys.synthetic.__main__:main",
         ]
     },

@@ -1,11 +1,12 @@
-"""The line at several instants, one after the other: what each stage finds in the horizon after each, pooled.
+"""The pipeline at several instants, one after the other: what each stage finds in the horizon after each, pooled.
 
     python -m benchmarks.backtest --dataset conf/datasets/movielens-latest-small.yaml \\
         --set input.root=DIR --first 2001-01-01 --last 2017-01-01 --every 365
 
-A small log has few users who are active both before and after any one instant, too few to tell two lists apart. Over
-many instants there are enough. Users known at an instant count once per instant; the intervals come from resampling
-users with all of their instants, because a user's lists are alike. The last line on stdout is one JSON object.
+A small log has few users who are active both before and after any one instant, too few to see which of two lists is
+better. Over many instants there are enough. Users known at an instant count once per instant; the intervals come from
+resampling users with all of their instants, because the lists of a user are alike. The last line on stdout is one JSON
+object.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ from pyspark.sql import SparkSession
 from benchmarks.machine import describe
 from jobs.evaluate import read_day
 from recsys.config import Config, load_config
-from recsys.runner import line
+from recsys.pipeline import Context, graph
+from recsys.pipeline.job import load_jobs
+from recsys.retrieval.registry import baseline
 from recsys.spark import build_session
 
 ROOT = Path(__file__).parents[1]
-STAGES = ("popular", "als", "neighbors", "candidates", "ranker", "final")
 K = 10
 RESAMPLES = 2000
 
@@ -38,7 +40,7 @@ Figures = dict[str, float]
 
 
 def main() -> None:
-    """Run the line at each instant, then print a table and the result."""
+    """Run the pipeline at each instant, then print a table and the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", required=True, help="mapping of the data set")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one config key")
@@ -50,14 +52,16 @@ def main() -> None:
     config = load_config(
         [ROOT / "conf/local.yaml"], dataset=flags.dataset, overrides=[f"warehouse={flags.warehouse}", *flags.set]
     )
+    alone = baseline(config.retrievers)
+    assert alone is not None, "the config has no retriever to compare with"
     spark = build_session(config, "benchmark backtest")
-    jobs = line.load_jobs(ROOT / "jobs")
+    jobs = load_jobs(ROOT / "jobs")
     found: dict[datetime, dict[str, Figures]] = {}
     for as_of in instants(flags.first, flags.last, flags.every):
-        line.run_line(spark, config, as_of, jobs)
+        graph.run_pipeline(spark, config, as_of, jobs)
         found[as_of] = judge(spark, config, as_of)
-        sys.stderr.write(f"{as_of:%Y-%m-%d}  {told(found[as_of])}\n")
-    print(json.dumps({"name": "backtest", "metrics": pooled(found), "machine": describe()}))
+        sys.stderr.write(f"{as_of:%Y-%m-%d}  {means_of(found[as_of])}\n")
+    print(json.dumps({"name": "backtest", "metrics": pooled(found, alone.name), "machine": describe()}))
 
 
 def instants(first: str, last: str, every: int) -> Iterator[datetime]:
@@ -70,7 +74,7 @@ def instants(first: str, last: str, every: int) -> Iterator[datetime]:
 
 def judge(spark: SparkSession, config: Config, as_of: datetime) -> dict[str, Figures]:
     """NDCG@10 of every known user with truth, by stage; a stage without a list for a user has 0."""
-    day, e = read_day(spark, config, as_of), config.evaluation
+    day, e = read_day(Context.of(spark, config, as_of)), config.evaluate
     relevant = day.relevant(
         horizon_days=e.horizon_days,
         relevant_types=e.relevant_types,
@@ -89,31 +93,34 @@ def judge(spark: SparkSession, config: Config, as_of: datetime) -> dict[str, Fig
             gains[row["user_id"], row["stage"]] += 1 / math.log2(row["rank"] + 1)
     population.unpersist()
     best = {user: sum(1 / math.log2(r + 1) for r in range(1, min(K, len(items)) + 1)) for user, items in wanted.items()}
-    return {user: {stage: gains[user, stage] / best[user] for stage in STAGES} for user in best if best[user]}
+    return {user: {stage: gains[user, stage] / best[user] for stage in day.stages.names} for user in best if best[user]}
 
 
-def told(users: Mapping[str, Figures]) -> str:
+def means_of(users: Mapping[str, Figures]) -> str:
     """Means of one instant."""
-    means = (f"{stage} {np.mean([u[stage] for u in users.values()] or [0.0]):.3f}" for stage in STAGES)
+    stages = next(iter(users.values()), {})
+    means = (f"{stage} {np.mean([u[stage] for u in users.values()]):.3f}" for stage in stages)
     return f"{len(users):>4} users  {'  '.join(means)}"
 
 
-def pooled(found: Mapping[datetime, Mapping[str, Figures]]) -> dict[str, float]:
-    """Means over all users and instants, and final minus popular with a 95 % interval (users resampled)."""
+def pooled(found: Mapping[datetime, Mapping[str, Figures]], alone: str) -> dict[str, float]:
+    """Means over all users and instants, and final minus the baseline with a 95 % interval (users resampled)."""
     by_user: dict[str, list[Figures]] = defaultdict(list)
     for users in found.values():
         for user, figures in users.items():
             by_user[user].append(figures)
     everything = [figures for several in by_user.values() for figures in several]
-    result = {f"{stage}_ndcg_at_10": round(float(np.mean([f[stage] for f in everything])), 4) for stage in STAGES}
-    gains = [[f["final"] - f["popular"] for f in several] for several in by_user.values()]
+    result = {
+        f"{stage}_ndcg_at_10": round(float(np.mean([f[stage] for f in everything])), 4) for stage in everything[0]
+    }
+    gains = [[f["final"] - f[alone] for f in several] for several in by_user.values()]
     totals, counts = np.array([sum(g) for g in gains]), np.array([len(g) for g in gains])
     drawn = np.random.default_rng(7).integers(0, len(gains), (RESAMPLES, len(gains)))
     low, high = np.quantile(totals[drawn].sum(axis=1) / counts[drawn].sum(axis=1), [0.025, 0.975])
     return result | {
-        "final_minus_popular": round(float(totals.sum() / counts.sum()), 4),
-        "final_minus_popular_low": round(float(low), 4),
-        "final_minus_popular_high": round(float(high), 4),
+        f"final_minus_{alone}": round(float(totals.sum() / counts.sum()), 4),
+        f"final_minus_{alone}_low": round(float(low), 4),
+        f"final_minus_{alone}_high": round(float(high), 4),
         "users": len(by_user),
         "users_times_instants": len(everything),
         "instants": len(found),

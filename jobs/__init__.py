@@ -1,1 +1,1 @@
-"""Entry points of the line, one file for each job; installed as `recsys_jobs`."""
+"""Entry points of the pipeline, one file per job; installed as `recsys_jobs`."""

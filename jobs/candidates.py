@@ -1,85 +1,66 @@
-"""Propose items for every user: ALS, neighbours of recent items and popularity, less what is seen or unavailable.
+"""Propose items for every user: the union of what the retrievers propose, less what is seen or unavailable.
 
-Reads events before `as_of`, users and items valid at it, item_index, the factors of this `as_of` and config,
-item_neighbors and popular_items; writes the slice `run_date` of `candidates`, keyed by `run_date, user_id, item_id`.
+Reads events before `as_of`, users and items valid at it, item_index, and what the retrievers of the config learned for
+this `as_of`; writes the slice `run_date` of `candidates`, keyed by `run_date, user_id, item_id`.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from pyspark.sql import SparkSession
-
-from recsys import tables
-from recsys.config import Config, version_of
-from recsys.io import Warehouse
+from recsys import data
+from recsys.errors import NothingToDo
+from recsys.pipeline import Context, job
 from recsys.progress import note
-from recsys.retrieval.candidates import Sources, candidates
-from recsys.retrieval.neighbors import KIND
-from recsys.retrieval.propose import Asked
-from recsys.retrieval.users import population
-from recsys.retrieval.versions import stamped
-from recsys.runner import Job
-from recsys.transforms.interactions import pairs
+from recsys.retrieval import registry
+from recsys.retrieval.audience import Audience, known_users
+from recsys.retrieval.candidates import candidates
+from recsys.retrieval.frames import Eligible
+from recsys.retrieval.interactions import pairs
+from recsys.store.models import stamped
+from recsys.store.retrievers import read_models
 
 
-def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
-    """Read, propose, write."""
-    warehouse, asked = Warehouse(spark, cfg.warehouse), cfg.candidates
-    events = warehouse.read(tables.EVENTS, before=as_of)
-    profiles = warehouse.read(tables.USERS, valid_at=as_of, required=False)
-    users = {"user_window_days": asked.user_window_days, "include_anonymous": asked.include_anonymous}
-    people = population(events, profiles, as_of=as_of, **users)
-    past = pairs(events, as_of=as_of, seen_types=asked.seen_types, **cfg.signal.model_dump())
-    settings = Asked(**asked.model_dump(include=set(Asked.__dataclass_fields__)))
-    found = candidates(
-        people, past, _sources(warehouse, cfg, as_of), settings, broadcast_limit_mb=cfg.spark.broadcast_limit_mb
-    )
-    run_date = as_of.date()
-    warehouse.replace(tables.CANDIDATES, stamped(found, run_date=run_date, as_of=as_of), where={"run_date": run_date})
-
-
-def _sources(warehouse: Warehouse, cfg: Config, as_of: datetime) -> Sources:
-    """What the retrievers left for this instant; ALS only if its version is visible."""
-    version = version_of("als", as_of, cfg.als, cfg.signal)
-    visible = not warehouse.read(tables.MODELS, where={"model_version": version}, required=False).isEmpty()
-    if not visible:
-        note(f"no ALS factors under {version}: candidates come from neighbours and popularity alone")
-    items = warehouse.read(tables.ITEMS, valid_at=as_of, required=False)
-    where = {"model_version": version}
-    return Sources(
-        neighbors=warehouse.read(tables.ITEM_NEIGHBORS, where={"as_of": as_of, "kind": KIND}, required=False),
-        popular=warehouse.read(tables.POPULAR_ITEMS, where={"as_of": as_of}),
-        item_index=warehouse.read(tables.ITEM_INDEX),
-        user_factors=warehouse.read(tables.ALS_USER_FACTORS, where=where) if visible else None,
-        item_factors=warehouse.read(tables.ALS_ITEM_FACTORS, where=where) if visible else None,
-        unavailable=items.where("NOT available") if cfg.candidates.exclude_unavailable else None,
-    )
-
-
-JOB = Job(
+@job(
     "candidates",
-    run,
-    doc=__doc__,
     reads=(
-        tables.EVENTS,
-        tables.USERS,
-        tables.ITEMS,
-        tables.ITEM_INDEX,
-        tables.MODELS,
-        tables.ALS_USER_FACTORS,
-        tables.ALS_ITEM_FACTORS,
-        tables.ITEM_NEIGHBORS,
-        tables.POPULAR_ITEMS,
+        data.EVENTS,
+        data.USERS,
+        data.ITEMS,
+        data.ITEM_INDEX,
+        data.MODELS.of("retriever"),
+        *registry.tables(),
     ),
-    writes=(tables.CANDIDATES,),
+    writes=(data.CANDIDATES,),
+    config=("candidates", "signal", "retrievers"),
 )
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Console script."""
-    JOB.main(argv)
+def run(context: Context) -> None:
+    """Read, propose, write."""
+    config, as_of, warehouse = context.config, context.as_of, context.warehouse
+    settings, run_date, limit = config.candidates, as_of.date(), config.spark.broadcast_limit_mb
+    events = warehouse.read(data.EVENTS, before=as_of)
+    profiles = warehouse.read(data.USERS, valid_at=as_of, required=False)
+    window = {"user_window_days": settings.user_window_days, "include_anonymous": settings.include_anonymous}
+    audience = Audience(
+        people=known_users(events, profiles, as_of=as_of, **window),
+        histories=pairs(events, as_of=as_of, signal=config.signal, seen_types=settings.seen_types),
+        item_index=warehouse.read(data.ITEM_INDEX),
+    )
+    models = read_models(
+        warehouse, config.retrievers, as_of=as_of, signal=config.signal, audience=audience, broadcast_limit_mb=limit
+    )
+    absent = sorted({one.name for one in config.retrievers} - {model.settings.name for model in models})
+    if not models:
+        warehouse.clear(data.CANDIDATES, where={"run_date": run_date})
+        raise NothingToDo(
+            f"no retriever ({', '.join(absent)}) has learned anything for {as_of:%Y-%m-%dT%H:%M:%SZ} under these "
+            "settings; run the job retrievers for this as_of first"
+        )
+    if absent:
+        note(f"candidates come without {', '.join(absent)}, which learned nothing for this as_of")
+    items = warehouse.read(data.ITEMS, valid_at=as_of, required=False)
+    eligible = Eligible(items.where("NOT available"), listed=False) if settings.exclude_unavailable else None
+    found = candidates(audience, models, settings, eligible=eligible, broadcast_limit_mb=limit)
+    warehouse.replace(data.CANDIDATES, stamped(found, run_date=run_date, as_of=as_of), where={"run_date": run_date})
 
 
 if __name__ == "__main__":
-    main()
+    run.main()

@@ -10,66 +10,59 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from pyspark.sql import SparkSession
+from recsys import data
+from recsys.ingest.dataset import require_same_ids
+from recsys.ingest.flow import cleaned
+from recsys.ingest.histories import require_own
+from recsys.ingest.outcome import Origin
+from recsys.ingest.sources import fingerprint, read_batch
+from recsys.pipeline import Context, Part, job
+from recsys.store.files import list_files
+from recsys.store.runs import RunLog
 
-from recsys import tables
-from recsys.config import Config
-from recsys.config.dataset import require_same_ids
-from recsys.io import Warehouse
-from recsys.io.sources import fingerprint, read_batch
-from recsys.runner import Job, RunLog
-from recsys.transforms.cleaning import Origin, Rules, cleaned
-from recsys.transforms.cleaning.history import require_own
 
-
-def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
+@job(
+    "clean",
+    reads=(data.ITEMS, data.USERS),
+    writes=(data.QUARANTINE, data.ITEMS, data.USERS, data.IMPRESSIONS, data.EVENTS),
+    config=("clean", Part("dataset", lambda dataset: dataset.without_settings() if dataset else None)),
+    inputs=lambda spark, config: fingerprint(spark, config.dataset, root=config.input.root, list_files=list_files),
+    every_instant=True,
+)
+def run(context: Context) -> None:
     """Read, clean, check, write."""
-    warehouse, now = Warehouse(spark, cfg.warehouse), datetime.now(UTC)
-    batch = read_batch(spark, cfg.dataset, root=cfg.input.root)
+    config = context.config
+    warehouse, now = context.warehouse, datetime.now(UTC)
+    batch = read_batch(context.spark, config.dataset, root=config.input.root, list_files=list_files)
     name = batch.dataset.name
-    if not cfg.clean.accept_changed_mapping:
-        before = RunLog(spark, cfg).last_config("clean", dataset=name, wrote=tables.EVENTS)
+    if not config.clean.accept_changed_mapping:
+        before = RunLog(warehouse).last_config("clean", dataset=name, wrote=data.EVENTS)
         require_same_ids(batch.dataset, (before or {}).get("dataset") or {})
-    known = {t.name: warehouse.read(t, where={"source": name}, required=False) for t in (tables.ITEMS, tables.USERS)}
-    rules = Rules.of(
-        **cfg.clean.model_dump(),
-        broadcast_limit_mb=cfg.spark.broadcast_limit_mb,
-        now=now,
-        max_list_length=batch.dataset.max_list_length,
+    known = {t.name: warehouse.read(t, where={"source": name}, required=False) for t in (data.ITEMS, data.USERS)}
+    cleaning = cleaned(
+        batch.frames,
+        origin=Origin(batch.dataset, batch.batch_id, now, batch.root),
+        settings=config.clean,
+        broadcast_limit_mb=config.spark.broadcast_limit_mb,
+        existing=known,
     )
-    origin = Origin(batch.dataset, batch.batch_id, now, batch.root)
-    with batch.reading(), cleaned(batch.frames, origin=origin, rules=rules, existing=known) as rows:
-        rows.check(quarantine_limit=cfg.clean.quarantine_limit, duplicate_limit=cfg.clean.duplicate_limit)
-        for table in (tables.BY_NAME[known_as] for known_as in known if known_as in rows.tables):
+    with batch.reading(), cleaning as rows:
+        rows.check(quarantine_limit=config.clean.quarantine_limit, duplicate_limit=config.clean.duplicate_limit)
+        for table in (data.BY_NAME[known_as] for known_as in known if known_as in rows.tables):
             stored = warehouse.read(table, required=False)
-            require_own(rows.tables[table.name], stored, entity=table.key[0], source=name)
-        warehouse.replace(tables.QUARANTINE, rows.quarantine, where={"batch_id": batch.batch_id})
-        for table in (tables.BY_NAME[written] for written in rows.tables):
-            if table in (tables.ITEMS, tables.USERS):
+            require_own(rows.tables[table.name], stored, entity=table.key[0], dataset=name)
+        warehouse.replace(data.QUARANTINE, rows.quarantine, where={"batch_id": batch.batch_id})
+        for table in (data.BY_NAME[written] for written in rows.tables):
+            if table in (data.ITEMS, data.USERS):
                 warehouse.replace(table, rows.tables[table.name], where={"source": name})
             elif warehouse.exists(table):
                 # A label that the source resolved since then comes with a list that is known.
-                late = ("label",) if table is tables.IMPRESSIONS and batch.dataset.maps(table.name, "label") else ()
+                late = ("label",) if table is data.IMPRESSIONS and batch.dataset.maps(table.name, "label") else ()
                 merged = rows.tables[table.name]
                 warehouse.merge(table, merged, update=False, fill=late, prune=rows.days(table.name))
             else:
                 warehouse.replace(table, rows.tables[table.name], where={})
 
 
-JOB = Job(
-    "clean",
-    run,
-    doc=__doc__,
-    reads=(tables.ITEMS, tables.USERS),
-    writes=(tables.QUARANTINE, tables.ITEMS, tables.USERS, tables.IMPRESSIONS, tables.EVENTS),
-    inputs=lambda spark, cfg: fingerprint(spark, cfg.dataset, root=cfg.input.root),
-)
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Console script."""
-    JOB.main(argv)
-
-
 if __name__ == "__main__":
-    main()
+    run.main()

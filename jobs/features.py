@@ -6,24 +6,26 @@ stale, and the slice `as_of` of `user_features` and `item_features`, keyed by th
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from pyspark.sql import SparkSession
-
-from recsys import tables
-from recsys.config import Config
-from recsys.io import Warehouse
-from recsys.runner import Job
-from recsys.transforms import daily, features
+from recsys import data
+from recsys.features import daily
+from recsys.features import entities as features
+from recsys.pipeline import Context, job
 
 
-def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
+@job(
+    "features",
+    reads=(data.EVENTS, data.USERS, data.ITEMS),
+    writes=(data.USER_DAILY, data.ITEM_DAILY, data.USER_FEATURES, data.ITEM_FEATURES),
+    config=("ctr_examples.window_days",),
+)
+def run(context: Context) -> None:
     """Bring the partials up to date, add the days up, join the states that were valid."""
-    warehouse = Warehouse(spark, cfg.warehouse)
+    config, as_of = context.config, context.as_of
+    warehouse = context.warehouse
     today = daily.day_of(as_of)
-    first = daily.kept_days(as_of, cfg.examples.window_days)
-    daily.require_past(warehouse.read(tables.EVENTS), as_of)
-    events = warehouse.read(tables.EVENTS, before=as_of, since=daily.midnight(first))
+    first = daily.kept_days(as_of, config.ctr_examples.window_days)
+    daily.require_past(warehouse.read(data.EVENTS), as_of)
+    events = warehouse.read(data.EVENTS, before=as_of, since=daily.midnight(first))
     for entity, table in daily.TABLES.items():
         days = daily.stale_days(events, warehouse.read(table, required=False), since=first, until=today)
         stale = [row["event_date"] for row in days.collect()]  # days: bounded by the window
@@ -31,35 +33,21 @@ def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
             warehouse.replace(
                 table, daily.daily_partials(events, entity=entity, days=stale), where={"event_date": stale}
             )
-    users = warehouse.read(tables.USERS, valid_at=as_of, required=False)
-    items = warehouse.read(tables.ITEMS, valid_at=as_of, required=False)
-    of_users = warehouse.read(tables.USER_DAILY, required=False)
-    of_items = warehouse.read(tables.ITEM_DAILY, required=False)
+    users = warehouse.read(data.USERS, valid_at=as_of, required=False)
+    items = warehouse.read(data.ITEMS, valid_at=as_of, required=False)
+    of_users = warehouse.read(data.USER_DAILY, required=False)
+    of_items = warehouse.read(data.ITEM_DAILY, required=False)
     warehouse.replace(
-        tables.USER_FEATURES,
+        data.USER_FEATURES,
         features.user_features(events=events, daily=of_users, users=users, as_of=as_of),
         where={"as_of": as_of},
     )
     warehouse.replace(
-        tables.ITEM_FEATURES,
+        data.ITEM_FEATURES,
         features.item_features(events=events, daily=of_items, items=items, as_of=as_of),
         where={"as_of": as_of},
     )
 
 
-JOB = Job(
-    "features",
-    run,
-    doc=__doc__,
-    reads=(tables.EVENTS, tables.USERS, tables.ITEMS),
-    writes=(tables.USER_DAILY, tables.ITEM_DAILY, tables.USER_FEATURES, tables.ITEM_FEATURES),
-)
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Console script."""
-    JOB.main(argv)
-
-
 if __name__ == "__main__":
-    main()
+    run.main()

@@ -6,48 +6,36 @@ id, insert-only.
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from pyspark.sql import SparkSession
-
-from recsys import tables
-from recsys.config import Config
-from recsys.io import Warehouse
-from recsys.runner import Job
-from recsys.transforms.index import known_ids, new_rows
+from recsys import data
+from recsys.data.index import known_ids, new_rows
+from recsys.pipeline import Context, job
 
 
-def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
+@job(
+    "index",
+    reads=(data.EVENTS, data.IMPRESSIONS, data.ITEMS, data.USERS),
+    writes=(data.USER_INDEX, data.ITEM_INDEX),
+    config=("candidates.include_anonymous",),
+    every_instant=True,
+)
+def run(context: Context) -> None:
     """Read, number what is new, insert."""
-    warehouse = Warehouse(spark, cfg.warehouse)
-    events = warehouse.read(tables.EVENTS, before=as_of)
-    impressions = warehouse.read(tables.IMPRESSIONS, before=as_of, required=False)
-    for entity, table, source in (("user", tables.USER_INDEX, tables.USERS), ("item", tables.ITEM_INDEX, tables.ITEMS)):
+    config, as_of = context.config, context.as_of
+    warehouse = context.warehouse
+    events = warehouse.read(data.EVENTS, before=as_of)
+    impressions = warehouse.read(data.IMPRESSIONS, before=as_of, required=False)
+    for entity, table, source in (("user", data.USER_INDEX, data.USERS), ("item", data.ITEM_INDEX, data.ITEMS)):
         ids = known_ids(
             entity,
             as_of=as_of,
             events=events,
             impressions=impressions,
             states=warehouse.read(source, before=as_of, required=False),
-            include_anonymous=cfg.candidates.include_anonymous,
+            include_anonymous=config.candidates.include_anonymous,
         )
         known = warehouse.read(table, required=False)
         warehouse.merge(table, new_rows(entity, ids, known, as_of=as_of), update=False)
 
 
-JOB = Job(
-    "index",
-    run,
-    doc=__doc__,
-    reads=(tables.EVENTS, tables.IMPRESSIONS, tables.ITEMS, tables.USERS),
-    writes=(tables.USER_INDEX, tables.ITEM_INDEX),
-)
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Console script."""
-    JOB.main(argv)
-
-
 if __name__ == "__main__":
-    main()
+    run.main()

@@ -1,8 +1,8 @@
-"""Run the whole line for an instant, or a part of it: clean, index, features, train_als, neighbors, popular,
-candidates, ctr_examples, train_ctr, rank, publish, evaluate.
+"""Run the whole pipeline for an instant, or a part of it.
 
-Reads the raw input that --dataset maps; writes every table of the warehouse. What is already done for the same
-instant, config and input is skipped unless --force.
+Reads the raw input that --dataset maps; writes every table of the warehouse. A job that is done for the same instant,
+input and values of the config keys that it reads is skipped unless --force. Ends with a summary; its last line is the
+path of the report.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from recsys.config import Config
-from recsys.runner import line
-from recsys.runner.flags import Flags
-from recsys.runner.job import program
+from recsys.pipeline import graph
+from recsys.pipeline.flags import Flags
+from recsys.pipeline.job import load_jobs
+from recsys.pipeline.program import program
+from recsys.pipeline.summary import summarize
 from recsys.spark import build_session
 
 MORE = (
@@ -24,15 +26,16 @@ MORE = (
 
 def run(flags: Flags, config: Config) -> None:
     """Plan, then run stage by stage in one session."""
-    jobs = line.load_jobs(Path(__file__).parent)
-    part = line.check_part(flags.extra.first, flags.extra.last)
+    jobs, part = load_jobs(Path(__file__).parent), (flags.extra.first, flags.extra.last)
+    names = graph.check_part(jobs, *part)
     if flags.dry_run:
-        names = line.ORDER[line.ORDER.index(part[0]) : line.ORDER.index(part[1]) + 1]
         print(flags.plan(config, [jobs[name] for name in names]))
         return
     spark = build_session(config, "recsys pipeline")
-    outcomes = line.run_line(spark, config, flags.as_of, jobs, first=part[0], last=part[1], force=flags.extra.force)
-    print(line.summary(outcomes))
+    outcomes = graph.run_pipeline(
+        spark, config, flags.as_of, jobs, first=part[0], last=part[1], force=flags.extra.force
+    )
+    print(summarize(spark, config, flags.as_of, outcomes))
 
 
 def main(argv: list[str] | None = None) -> None:

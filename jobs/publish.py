@@ -8,58 +8,55 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from pyspark.sql import SparkSession
-
-from recsys import tables
-from recsys.config import Config
-from recsys.io import Warehouse
-from recsys.io.views import create_views
+from recsys import data
+from recsys.pipeline import Context, job
 from recsys.progress import note, step
-from recsys.runner import Job
-from recsys.transforms import publishing
+from recsys.publishing import gates as publishing
+from recsys.store.views import create_views
 
 
-def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
+@job(
+    "publish",
+    reads=(data.RANKED, data.CANDIDATES, data.ITEMS, data.EVENTS),
+    writes=(data.RECOMMENDATIONS,),
+    config=(
+        "publish",
+        "rank.k",
+        "rank.blocked_items",
+        "rank.blocked_categories",
+        "candidates.seen_types",
+        "candidates.exclude_seen",
+        "candidates.exclude_unavailable",
+    ),
+)
+def run(context: Context) -> None:
     """Read, check the gates, replace the slice, refresh the views."""
-    warehouse, today = Warehouse(spark, cfg.warehouse), {"run_date": as_of.date()}
-    lists = publishing.published(warehouse.made_for(tables.RANKED, as_of), k=cfg.ranking.k)
-    items = warehouse.read(tables.ITEMS, valid_at=as_of, required=False)
-    past = warehouse.read(tables.EVENTS, before=as_of)
-    seen = publishing.seen_pairs(past, as_of=as_of, seen_types=cfg.candidates.seen_types)
+    config, as_of = context.config, context.as_of
+    warehouse, today = context.warehouse, {"run_date": as_of.date()}
+    lists = publishing.published(warehouse.made_for(data.RANKED, as_of), k=config.rank.k)
+    items = warehouse.read(data.ITEMS, valid_at=as_of, required=False)
+    past = warehouse.read(data.EVENTS, before=as_of)
+    seen = publishing.seen_pairs(past, as_of=as_of, seen_types=config.candidates.seen_types)
     with step("check the gates"):
         measured = publishing.gates(
             lists,
-            candidates=warehouse.made_for(tables.CANDIDATES, as_of),
+            candidates=warehouse.made_for(data.CANDIDATES, as_of),
             items=items,
-            seen=seen if cfg.candidates.exclude_seen else None,
-            min_users_share=cfg.publish.min_users_share,
-            min_list_length=cfg.publish.min_list_length,
-            exclude_unavailable=cfg.candidates.exclude_unavailable,
-            blocked_items=cfg.ranking.blocked_items,
-            blocked_categories=cfg.ranking.blocked_categories,
+            seen=seen if config.candidates.exclude_seen else None,
+            min_users_share=config.publish.min_users_share,
+            min_list_length=config.publish.min_list_length,
+            exclude_unavailable=config.candidates.exclude_unavailable,
+            blocked_items=config.rank.blocked_items,
+            blocked_categories=config.rank.blocked_categories,
         )
         held = publishing.require(measured, as_of=as_of)
     note(f"all {len(held)} gates hold: {', '.join(result.gate for result in held)}")
     rows = publishing.recommendations(lists, items=items, generated_at=datetime.now(UTC))
-    warehouse.replace(tables.RECOMMENDATIONS, rows, where=today)
-    if cfg.publish.optimize:
-        warehouse.optimize(tables.RECOMMENDATIONS, where=today)
-    create_views(spark, warehouse)
-
-
-JOB = Job(
-    "publish",
-    run,
-    doc=__doc__,
-    reads=(tables.RANKED, tables.CANDIDATES, tables.ITEMS, tables.EVENTS),
-    writes=(tables.RECOMMENDATIONS,),
-)
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Console script."""
-    JOB.main(argv)
+    warehouse.replace(data.RECOMMENDATIONS, rows, where=today)
+    if config.publish.optimize:
+        warehouse.optimize(data.RECOMMENDATIONS, where=today)
+    create_views(context.spark, warehouse)
 
 
 if __name__ == "__main__":
-    main()
+    run.main()

@@ -8,49 +8,66 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from pyspark.sql import SparkSession
-
-from recsys import tables
-from recsys.config import Config
-from recsys.io import Warehouse
+from recsys import data
+from recsys.ctr.serving.bundle import ModelBundle
+from recsys.features import daily
+from recsys.pipeline import Context, job
 from recsys.progress import note
-from recsys.ranking.bundle import ModelBundle
-from recsys.ranking.lists import RETRIEVAL_ONLY, blend_of, newest_model, ranked_rows, scored_candidates
-from recsys.ranking.rerank import Rules, allowed, rerank
-from recsys.retrieval.base import persisted
-from recsys.runner import Job
-from recsys.transforms import daily
+from recsys.rerank.diversity import Rules, allowed, rerank
+from recsys.rerank.lists import RETRIEVAL_ONLY, blend_of, newest_model, ranked_rows, scored_candidates
+from recsys.retrieval import registry
+from recsys.retrieval.frames import persisted
+from recsys.store.retrievers import read_models
 
 
-def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
+@job(
+    "rank",
+    reads=(
+        data.CANDIDATES,
+        data.MODELS.of("ranker"),
+        data.CTR_EXAMPLES,
+        data.EVENTS,
+        data.USER_DAILY,
+        data.ITEM_DAILY,
+        data.ITEMS,
+        data.USERS,
+        data.MODELS.of("retriever"),
+        *registry.tables(),
+    ),
+    writes=(data.RANKED,),
+    config=("rank", "ctr_examples.history_length", "candidates.rrf_k", "retrievers", "signal"),
+)
+def run(context: Context) -> None:
     """Read, score, make lists, explain, write."""
-    warehouse, r = Warehouse(spark, cfg.warehouse), cfg.ranking
+    config, as_of = context.config, context.as_of
+    warehouse, r = context.warehouse, config.rank
     today = {"run_date": as_of.date()}
-    model = newest_model(warehouse.read(tables.MODELS, required=False), kind="ctr", as_of=as_of)
+    model = newest_model(warehouse.read(data.MODELS, required=False), kind="ctr", as_of=as_of)
     bundle = ModelBundle.load(model["path"]) if model else None
     learned = {"as_of": model["as_of"] if model else as_of, "split": "valid"}
-    examples = warehouse.read(tables.CTR_EXAMPLES, where=learned, required=False)
+    examples = warehouse.read(registry.examples_table(config.retrievers), where=learned, required=False)
     blend = blend_of(
         examples, bundle=bundle, batch_size=r.batch_size, k=r.k, configured=r.retrieval_weight, fit=r.fit_blend
     )
     note(blend.why)
-    events = warehouse.read(tables.EVENTS, before=as_of)
+    events = warehouse.read(data.EVENTS, before=as_of)
     partials = {entity: warehouse.read(table, required=False) for entity, table in daily.TABLES.items()}
     if bundle:
         first, until = daily.kept_days(as_of, 0), daily.day_of(as_of)
-        recent = warehouse.read(tables.EVENTS, before=as_of, since=daily.midnight(first))
+        recent = warehouse.read(data.EVENTS, before=as_of, since=daily.midnight(first))
         daily.require_complete(recent, partials, since=first, until=until)
     scored = scored_candidates(
-        warehouse.made_for(tables.CANDIDATES, as_of),
+        warehouse.made_for(data.CANDIDATES, as_of),
         bundle=bundle,
         as_of=as_of,
-        history_length=cfg.examples.history_length,
+        history_length=config.ctr_examples.history_length,
         batch_size=r.batch_size,
+        retrieved=registry.features(config.retrievers),
         events=events,
         user_daily=partials["user"],
         item_daily=partials["item"],
-        items=warehouse.read(tables.ITEMS, before=as_of, required=False),
-        users=warehouse.read(tables.USERS, before=as_of, required=False),
+        items=warehouse.read(data.ITEMS, before=as_of, required=False),
+        users=warehouse.read(data.USERS, before=as_of, required=False),
     )
     kept = allowed(scored, blocked_items=r.blocked_items, blocked_categories=r.blocked_categories)
     rules = Rules(r.k, blend.retrieval_weight, r.diversity, r.max_per_category, reserve=r.k if bundle else 0)
@@ -62,37 +79,12 @@ def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
             model_version=model["model_version"] if model else RETRIEVAL_ONLY,
             generated_at=datetime.now(UTC),
             events=events,
-            items=warehouse.read(tables.ITEMS, valid_at=as_of, required=False),
-            popular=warehouse.read(tables.POPULAR_ITEMS, where={"as_of": as_of}, required=False),
-            weights=cfg.candidates.weights,
-            rank_constant=cfg.candidates.rrf_k,
+            items=warehouse.read(data.ITEMS, valid_at=as_of, required=False),
+            models=read_models(warehouse, config.retrievers, as_of=as_of, signal=config.signal),
+            rank_constant=config.candidates.rrf_k,
         )
-        warehouse.replace(tables.RANKED, rows, where=today)
-
-
-JOB = Job(
-    "rank",
-    run,
-    doc=__doc__,
-    reads=(
-        tables.CANDIDATES,
-        tables.MODELS,
-        tables.CTR_EXAMPLES,
-        tables.EVENTS,
-        tables.USER_DAILY,
-        tables.ITEM_DAILY,
-        tables.ITEMS,
-        tables.USERS,
-        tables.POPULAR_ITEMS,
-    ),
-    writes=(tables.RANKED,),
-)
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Console script."""
-    JOB.main(argv)
+        warehouse.replace(data.RANKED, rows, where=today)
 
 
 if __name__ == "__main__":
-    main()
+    run.main()

@@ -6,59 +6,60 @@ and last the row of `models`, keyed by `model_version`, that makes the version v
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from pyspark.sql import SparkSession
-
-from recsys import tables
-from recsys.config import Config, config_json, stamp, version_of
-from recsys.io import Warehouse
+from recsys import data
+from recsys.config import stamp, version_of
+from recsys.ctr.inputs.fit import fit_spec
+from recsys.ctr.inputs.settings import default_inputs, retrieved_inputs
+from recsys.ctr.ranker import CtrRanker, default_baselines, make_launcher, snapshot_task
+from recsys.pipeline import Context, Part, job
 from recsys.progress import current, step
-from recsys.ranking.base import TrainSettings
-from recsys.ranking.ctr import CtrRanker, make_launcher, snapshot_task
-from recsys.ranking.fit_spec import fit_spec
-from recsys.ranking.versions import model_row
-from recsys.runner import Job
+from recsys.retrieval import registry
+from recsys.store.models import version_row
 
 
-def run(spark: SparkSession, cfg: Config, as_of: datetime) -> None:
+@job(
+    "train_ctr",
+    reads=(data.CTR_EXAMPLES,),
+    writes=(data.MODELS.of("ranker"),),
+    config=("train_ctr", "ctr_examples", Part("retrievers", registry.identities)),
+)
+def run(context: Context) -> None:
     """Read, fit the spec, train, save, make the version visible."""
-    warehouse = Warehouse(spark, cfg.warehouse)
-    version = version_of("ctr", as_of, cfg.ctr, cfg.examples)
+    warehouse, config, as_of = context.warehouse, context.config, context.as_of
+    table, offered = registry.examples_table(config.retrievers), registry.features(config.retrievers)
+    settings = config.train_ctr
+    if settings.inputs is None:
+        settings = settings.model_copy(update={"inputs": default_inputs(retrieved_inputs(offered))})
+    version = version_of("ctr", as_of, settings, config.ctr_examples)
     path, logs = warehouse.path("bundles", version), warehouse.path("tensorboard", version)
-    examples = warehouse.read(tables.CTR_EXAMPLES, where={"as_of": as_of, "split": "train"}, required=False)
+    examples = warehouse.read(table, where={"as_of": as_of, "split": "train"}, required=False)
     with step("fit the feature spec"):
-        spec = fit_spec(examples, cfg.ctr.inputs)
+        spec = fit_spec(examples, settings.inputs)
     task = snapshot_task(
-        warehouse.path("snapshots", "ctr_examples", stamp(as_of)),
+        warehouse.path("snapshots", table.name, stamp(as_of)),
         spec=spec,
-        settings=TrainSettings.of(cfg.ctr),
-        log_dir=logs if cfg.ctr.tensorboard else None,
+        settings=settings,
+        baselines=default_baselines(registry.baseline_ranks(config.retrievers)),
+        log_dir=logs if settings.tensorboard else None,
     )
-    ranker = CtrRanker(make_launcher(cfg.ctr), config={"as_of": as_of.isoformat(), "model_version": version})
+    ranker = CtrRanker(make_launcher(settings), config={"as_of": as_of.isoformat(), "model_version": version})
     with step("train the ranker") as this:
         bundle = ranker.fit(task)
         this.rows = int(bundle.metrics["train_rows"])
     bundle.save(path)
-    row = model_row(
-        spark,
-        bundle,
+    row = version_row(
+        context.spark,
         version=version,
+        kind="ctr",
         as_of=as_of,
         path=path,
-        config=config_json(cfg),
+        config=context.resolved,
+        metrics=bundle.metrics,
         data_versions=current().reads,
+        checksums=bundle.checksums,
     )
-    warehouse.merge(tables.MODELS, row, update=True)
-
-
-JOB = Job("train_ctr", run, doc=__doc__, reads=(tables.CTR_EXAMPLES,), writes=(tables.MODELS,))
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Console script."""
-    JOB.main(argv)
+    warehouse.merge(data.MODELS, row, update=True)
 
 
 if __name__ == "__main__":
-    main()
+    run.main()

@@ -30,6 +30,23 @@ class DataError(RecsysError):
     exit_code = 3
 
 
+class MissingData(DataError):
+    """A table, or a slice of one, that a job should have made is not there (exit 3).
+
+    Attributes
+    ----------
+    table : str
+        Name of the table.
+    when : str
+        Empty, or for which instant it has to be made, with a space behind it.
+    """
+
+    def __init__(self, message: str, *, table: str, when: str = "") -> None:
+        super().__init__(message)
+        self.table = table
+        self.when = when
+
+
 class NothingToDo(DataError):
     """There is no data that the job could work on; a pipeline reports it and goes on (exit 3 when alone)."""
 

@@ -1,7 +1,7 @@
-"""Timed steps and notes: what a run says while it works. Standard library only, so that any layer may speak.
+"""Timed steps and notes: the log of a run. Standard library only, so that every module may use it.
 
-A person at a terminal sees one aligned line per step; anything else (a job log) gets one `key=value` line.
-The steps of the current run are also kept, and end up in the `runs` table.
+A terminal shows one aligned line per step; anything else (a job log) gets `key=value` lines. The steps of the current
+run are also kept, for the `runs` table.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Step:
-    """One timed step. `rows` may be set inside the block."""
+    """One timed step; `rows` may be set within its block."""
 
     name: str
     seconds: float = 0.0
@@ -25,12 +25,18 @@ class Step:
 
 @dataclass
 class Recorder:
-    """What the current run did: its steps, the tables read and written with versions, the rows written.
+    """What the current run did.
 
     Attributes
     ----------
+    job : str
+        Its name.
+    steps : list of Step
+        Finished steps, in order.
     reads, writes : dict of str to int
         Table name to Delta version.
+    rows : dict of str to int
+        Table name to rows written.
     """
 
     job: str = ""
@@ -44,13 +50,13 @@ _current = Recorder()
 
 
 def current() -> Recorder:
-    """Return the recorder of the run in progress (a throw-away one outside a run)."""
+    """Return the recorder of the current run; outside a run, one that is thrown away."""
     return _current
 
 
 @contextmanager
 def recording(job: str) -> Iterator[Recorder]:
-    """Make a fresh recorder the current one for the time of the block."""
+    """Make a new recorder the current one until the block ends."""
     global _current
     before, _current = _current, Recorder(job=job)
     try:
@@ -61,38 +67,43 @@ def recording(job: str) -> Iterator[Recorder]:
 
 @contextmanager
 def step(name: str) -> Iterator[Step]:
-    """Time a block, say its name when it starts and its seconds and rows when it ends.
+    """Time a block; log its name when it starts, and its seconds and rows when it ends.
 
     Parameters
     ----------
     name : str
         What is done, in the imperative: `fit ALS`.
+
+    Yields
+    ------
+    Step
+        The step, to set its `rows`.
     """
     this = Step(name)
     recorder = _current
-    _say("start", job=recorder.job, step=name)
+    _log("start", job=recorder.job, step=name)
     started = time.monotonic()
     try:
         yield this
     except BaseException:
         this.seconds = time.monotonic() - started
-        _say("broken", job=recorder.job, step=name, seconds=round(this.seconds, 2))
+        _log("broken", job=recorder.job, step=name, seconds=round(this.seconds, 2))
         raise
     this.seconds = time.monotonic() - started
     recorder.steps.append(this)
-    _say("done", job=recorder.job, step=name, seconds=round(this.seconds, 2), rows=this.rows)
+    _log("done", job=recorder.job, step=name, seconds=round(this.seconds, 2), rows=this.rows)
 
 
 def note(message: str) -> None:
-    """Say one line that is neither a step nor an error."""
-    _say("note", job=_current.job, message=message)
+    """Log one line that is neither a step nor an error."""
+    _log("note", job=_current.job, message=message)
 
 
 def _terminal() -> bool:
     return sys.stderr.isatty()
 
 
-def _say(kind: str, **fields: object) -> None:
+def _log(kind: str, **fields: object) -> None:
     write = _for_people if _terminal() else _for_logs
     write(kind, {key: value for key, value in fields.items() if value not in (None, "")}, sys.stderr.write)
     sys.stderr.flush()

@@ -1,7 +1,8 @@
 """The only place that builds a Spark session.
 
-A session that already runs (Databricks, a notebook, `spark-submit` with one of its own) is reused as it is; what can
-still be set then (time zone, Arrow, shuffle partitions) is set. Adaptive plans are on unless a user turns them off.
+A session that is already running (Databricks, a notebook) is reused; only what can still be changed then (time zone,
+Arrow, shuffle partitions) is set. Under `spark-submit`, whatever the user passes with `--conf` wins over the profile's
+defaults, and a Log4j configuration of the user's own over the log level.
 """
 
 from __future__ import annotations
@@ -11,23 +12,31 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyspark
-from pyspark import SparkConf, SparkContext
+from py4j.protocol import Py4JError
+from pyspark import Broadcast, SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
-from recsys.config import Config
+from recsys.environment import Environment
 from recsys.errors import EnvironmentProblem
 
+T = TypeVar("T")
+
+_LOG_LEVEL = "spark.log.level"
+_SUBMITTED_LOG_LEVEL = "WARN"
+"""Under `spark-submit` Spark's own default is INFO, thousands of lines in which those of the jobs are lost."""
+_DEFAULT_LOG4J = "org/apache/spark/log4j2-"
+"""Start of the names of Spark's own Log4j configurations, used if there is none of the user's."""
 _RUNTIME = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.sources.partitionOverwriteMode": "static",
-    # The same in both Spark lines: an expression that can't be computed is null, which cleaning turns into a reason;
+    # The same in Spark 3.5 and 4: an expression that can't be computed is null, which cleaning turns into a reason;
     # under ANSI one bad row would end the run instead.
     "spark.sql.ansi.enabled": "false",
-    # A scored batch holds wide rows; Arrow's default of 10,000 is kept explicit because kernels are sized for it.
+    # Arrow's default, stated because kernels are sized for it: a scored batch has wide rows.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "10000",
 }
 _DELTA = {
@@ -36,7 +45,7 @@ _DELTA = {
 }
 _PLANS = {
     "spark.sql.adaptive.enabled": "true",
-    # Spark 4 notes for each operation on a column which line of Python asked for it: ten calls to the JVM instead of
+    # Spark 4 records for each operation on a column the line of Python that made it: ten calls to the JVM instead of
     # one, for a hint in errors about expressions, which here name the mapping's column instead.
     "spark.python.sql.dataFrameDebugging.enabled": "false",
 }
@@ -46,35 +55,39 @@ _LOCAL = {
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
-    # Delta's own defaults are made for tables of millions of files: 50 tasks for each snapshot.
+    # Delta's defaults are meant for tables of millions of files: 50 tasks for each snapshot.
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
     "spark.sql.files.maxPartitionBytes": "64m",
-    # A line plans hundreds of queries, many of them alike from job to job: with Spark's default of 100 generated
-    # classes each is compiled again, and each plan is printed in full for a page of the UI that nobody opens.
+    # A pipeline plans hundreds of queries, many of them alike from job to job: with Spark's default of 100 cached
+    # classes each is compiled again, and each plan is formatted in full for a UI that is off.
     "spark.sql.codegen.cache.maxEntries": "2000",
     "spark.sql.ui.explainMode": "simple",
-    # What is kept between two passes is read once or twice: finding the best encoding costs more than it saves.
+    # Persisted frames are read once or twice: choosing the best encoding costs more than it saves.
     "spark.sql.inMemoryColumnarStorage.compressed": "false",
-    # The planner's codegen of very wide selects falls back by itself; its warning is noise on a terminal.
-    "spark.log.level": "ERROR",
+    # Code generation of very wide selects falls back by itself; its warning is noise on a terminal.
+    _LOG_LEVEL: "ERROR",
 }
 _CLUSTER = {
     **_PLANS,
-    # Delta's default of 50 tasks is made for tables of millions of files; these have thousands.
+    # Delta's default of 50 tasks is meant for tables of millions of files; these have thousands.
     "spark.databricks.delta.snapshotPartitions": "8",
 }
 _FIXED_EXECUTORS = {
-    # Ranks of a training run and exact top-k both want executors that stay.
+    # Ranks of a training run and exact top-k both need executors that stay.
     "spark.speculation": "false",
 }
 
-_FUNCTIONS = ("col", "lit", "expr", "when", "coalesce", "not")
-"""Nine of ten calls of `pyspark.sql.functions` while a line is planned."""
 
+def build_session(environment: Environment, app_name: str) -> SparkSession:
+    """Return the running session, or build one with the defaults of the profile.
 
-def build_session(config: Config, app_name: str) -> SparkSession:
-    """Return the running session, or build one by the config's profile.
+    Parameters
+    ----------
+    environment : Environment
+        The sections `spark` and `warehouse`; a `Config` has them.
+    app_name : str
+        Name of the application in Spark's UI and logs, if one is started.
 
     Raises
     ------
@@ -83,16 +96,19 @@ def build_session(config: Config, app_name: str) -> SparkSession:
     """
     spark = SparkSession.getActiveSession()
     if spark is None:
-        spark = _start(config, app_name)
-    _set_runtime(spark, config)
+        spark = _start(environment, app_name)
+    _set_runtime(spark, environment)
     _require_delta(spark)
-    _keep_lookups(spark)
-    if config.spark.profile != "databricks":
-        spark.sparkContext.setCheckpointDir(config.spark.checkpoint_dir or f"{config.warehouse.path}/_checkpoints")
+    if environment.spark.profile != "databricks":
+        spark.sparkContext.setCheckpointDir(
+            environment.spark.checkpoint_dir or f"{environment.warehouse.path}/_checkpoints"
+        )
     return spark
 
 
-def local_session(app_name: str, *, cores: int | None = None, extra: dict[str, str] | None = None) -> SparkSession:
+def local_session(
+    app_name: str = "recsys", *, cores: int | None = None, extra: dict[str, str] | None = None
+) -> SparkSession:
     """Return a local session for scripts, notebooks and tests, with the defaults of the local profile.
 
     Parameters
@@ -103,13 +119,13 @@ def local_session(app_name: str, *, cores: int | None = None, extra: dict[str, s
         Further Spark settings.
     """
     scratch = tempfile.mkdtemp(prefix="recsys-")
-    config = Config.model_validate(
+    environment = Environment.model_validate(
         {
             "warehouse": {"path": scratch},
             "spark": {"profile": "local", "master": f"local[{cores or '*'}]", "conf": extra or {}},
         }
     )
-    return build_session(config, app_name)
+    return build_session(environment, app_name)
 
 
 def delta_packages() -> str:
@@ -118,21 +134,21 @@ def delta_packages() -> str:
     return f"io.delta:delta-spark_{scala}:{importlib.metadata.version('delta-spark')}"
 
 
-def _start(config: Config, app_name: str) -> SparkSession:
-    settings = config.spark
+def _start(environment: Environment, app_name: str) -> SparkSession:
+    settings = environment.spark
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     builder: Any = SparkSession.builder.appName(app_name)
     for key, value in {**_DELTA, **_RUNTIME, **_FIXED_EXECUTORS, **_defaults(settings.profile, submitted)}.items():
         builder = builder.config(key, value)
     if settings.profile == "local":
-        builder = builder.config("spark.sql.warehouse.dir", f"{config.warehouse.path}/_catalog")
+        builder = builder.config("spark.sql.warehouse.dir", f"{environment.warehouse.path}/_catalog")
         if not submitted:
             builder = builder.config("spark.driver.memory", settings.driver_memory)
     if settings.master:
         builder = builder.master(settings.master)
     elif settings.profile == "local" and not submitted:
         builder = builder.master("local[*]")
-    for key, value in {**_jars(config), **settings.conf}.items():
+    for key, value in {**_jars(environment), **settings.conf}.items():
         builder = builder.config(key, value)
     # Executors run the interpreter of the driver unless the cluster says otherwise.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -145,23 +161,35 @@ def _start(config: Config, app_name: str) -> SparkSession:
 
 
 def _defaults(profile: str, submitted: bool) -> dict[str, str]:
-    """Settings of a profile that spark-submit did not name itself."""
+    """Settings of a profile, without those that spark-submit was given itself."""
     defaults = _LOCAL if profile == "local" else _CLUSTER
     if not submitted:
         return defaults
-    # Without a connection to spark-submit's JVM, a SparkConf knows nothing of what it was given.
+    # Until it is connected to spark-submit's JVM, a SparkConf does not have what was passed to spark-submit.
     SparkContext._ensure_initialized()
-    named = SparkConf()
-    return {key: value for key, value in defaults.items() if not named.contains(key)}
+    given = SparkConf()
+    defaults = {_LOG_LEVEL: _SUBMITTED_LOG_LEVEL, **defaults}
+    left = {_LOG_LEVEL} if _has_own_log4j() else set()
+    return {key: value for key, value in defaults.items() if key not in left and not given.contains(key)}
 
 
-def _jars(config: Config) -> dict[str, str]:
-    """Where Delta's jars come from: a folder, pyspark's own jars, or else the package resolver."""
-    if config.spark.jars_dir:
-        folder = Path(config.spark.jars_dir)
+def _has_own_log4j() -> bool:
+    """Ask the JVM whether Log4j found a configuration of the user's: in SPARK_CONF_DIR, a file or a system property."""
+    try:
+        manager = getattr(SparkContext._jvm, "org.apache.logging.log4j.LogManager")  # noqa: B009
+        found = str(manager.getContext(False).getConfiguration().getConfigurationSource().getLocation())
+    except (TypeError, Py4JError):  # another logging library
+        return True
+    return _DEFAULT_LOG4J not in found
+
+
+def _jars(environment: Environment) -> dict[str, str]:
+    """Where Delta's jars come from: a folder, the jars of pyspark, or else the package resolver."""
+    if environment.spark.jars_dir:
+        folder = Path(environment.spark.jars_dir)
         jars = sorted(str(jar) for jar in folder.glob("*.jar"))
         if not jars:
-            raise EnvironmentProblem(f"spark.jars_dir {folder}: no jars there; fill it with `make jars JARS={folder}`")
+            raise EnvironmentProblem(f"spark.jars_dir {folder} has no jars; fill it with `make jars JARS={folder}`")
         return {"spark.jars": ",".join(jars)}
     home = Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent)
     if any(home.glob("jars/*delta-spark*.jar")):
@@ -169,30 +197,14 @@ def _jars(config: Config) -> dict[str, str]:
     return {"spark.jars.packages": delta_packages()}
 
 
-def _set_runtime(spark: SparkSession, config: Config) -> None:
+def _set_runtime(spark: SparkSession, environment: Environment) -> None:
     for key, value in _RUNTIME.items():
         spark.conf.set(key, value)
-    partitions = config.spark.shuffle_partitions
-    if partitions is None and config.spark.profile == "local":
+    partitions = environment.spark.shuffle_partitions
+    if partitions is None and environment.spark.profile == "local":
         partitions = max(2, spark.sparkContext.defaultParallelism * 2)
     if partitions is not None:
         spark.conf.set("spark.sql.shuffle.partitions", str(partitions))
-
-
-def _keep_lookups(spark: SparkSession) -> None:
-    """Keep what pyspark looks up in the JVM again for every column.
-
-    For each `F.col("name")` it asks three times: for the class, through all jars where the name is a short one; for
-    the method; and for the column. The first two answers never change, and an attribute that is there isn't asked for.
-    """
-    jvm: Any = spark._jvm
-    functions = getattr(jvm, "org.apache.spark.sql.functions")
-    for name in _FUNCTIONS:
-        setattr(functions, name, getattr(functions, name))
-    jvm.functions = functions
-    setattr(jvm, "org.apache.spark.sql.functions", functions)
-    jvm.PythonUtils = getattr(jvm, "org.apache.spark.api.python.PythonUtils")
-    jvm.PythonUtils.toSeq = jvm.PythonUtils.toSeq
 
 
 def _require_delta(spark: SparkSession) -> None:
@@ -214,7 +226,51 @@ def _require_delta(spark: SparkSession) -> None:
 
 
 def on_databricks(spark: SparkSession) -> bool:
-    """Tell whether the session is Databricks' own, which brings Delta with it."""
+    """Tell whether the session is one of Databricks, which comes with Delta."""
     return "DATABRICKS_RUNTIME_VERSION" in os.environ or bool(
         spark.conf.get("spark.databricks.clusterUsageTags.clusterId", "")
     )
+
+
+def share(spark: SparkSession, value: T) -> Broadcast[T]:
+    """Broadcast an object to all executors, for functions that `mapInArrow` runs.
+
+    Parameters
+    ----------
+    value : object
+        Anything that pickles; compare its size with `spark.broadcast_limit_mb` first.
+
+    Returns
+    -------
+    Broadcast
+        Workers read the object from its `value`.
+    """
+    return spark.sparkContext.broadcast(value)
+
+
+def executor_slots() -> int:
+    """Return how many tasks the running session executes at once (`spark.default.parallelism`).
+
+    Raises
+    ------
+    EnvironmentProblem
+        If there is no running session in this process; so do the next two.
+    """
+    return int(_running().defaultParallelism)
+
+
+def worker_python() -> str:
+    """Return the Python interpreter that executors start for the running session."""
+    return str(_running().pythonExec)
+
+
+def dynamic_allocation() -> bool:
+    """Return whether executors of the running session may come and go."""
+    return _running().getConf().get("spark.dynamicAllocation.enabled", "false") == "true"
+
+
+def _running() -> SparkContext:
+    context = SparkContext._active_spark_context
+    if context is None:
+        raise EnvironmentProblem("this needs a running Spark session in this process; start one first")
+    return context

@@ -9,16 +9,22 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from recsys.config.sections import WarehouseConfig
-from recsys.io import Warehouse
+from recsys.environment import WarehouseSettings
 from recsys.spark import local_session
+from recsys.store import Warehouse
 
-pytest_plugins = ["tests.support.shops"]
+pytest_plugins = ["tests.support.shops", "tests.support.cpu"]
 
-READ_ONE_RUN = ("tests/e2e/test_line.py", "tests/e2e/test_submit.py", "tests/crash/test_crash.py")
-"""Tests that read one expensive run of the line, made once."""
-LONGEST = (*READ_ONE_RUN, "tests/ranking/test_horovod.py")
-"""Files that begin first, so that none of them is still running when all others are done."""
+READ_ONE_RUN = (
+    "tests/e2e/test_pipeline.py",
+    "tests/e2e/test_submit.py",
+    "tests/docs/test_code.py",
+    "tests/crash/test_crash.py",
+    "tests/retrieval/test_newest.py",
+)
+"""Tests that read one expensive run of the pipeline, which is made once."""
+LONGEST = (*READ_ONE_RUN, "tests/ctr/test_horovod.py")
+"""Files that start first, so that none of them is still running when all others are done."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep the tests of a file, and those that read one run, on one worker: their fixtures are made once."""
+    """Keep the tests of a file, and those that read one run, on one worker, so that their fixtures are made once."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):  # type: ignore[misc]
@@ -49,27 +55,27 @@ _ANY_JVM = (
     "-Djdk.lang.Process.launchMechanism=VFORK"
 )
 QUICK_JVM = f"-XX:TieredStopAtLevel=1 {_ANY_JVM}"
-"""Of a short run's CPU a third goes to the JVM's second compiler, a tenth to a collector made for large heaps, and
-some to the proof that Spark's own classes are well formed: all pay off on long runs only. A local file system has its
-modes set by starting `chmod`, which the JVM does in half the time without a helper of its own. For any program."""
+"""In a short run a third of the CPU goes to the JVM's second compiler, a tenth to a garbage collector made for large
+heaps, and some to verifying Spark's own classes: all of them pay off in long runs only. Hadoop sets the modes of local
+files by starting `chmod`, which takes the JVM half the time with VFORK. For any program."""
 _HEAP = "-Xms1g -Xmn400m -XX:MetaspaceSize=256m"
 QUICK_SPARK = f"{QUICK_JVM} {_HEAP}"
-"""For drivers and executors of at least 1 GiB: their heap need not grow step by step."""
+"""For drivers and executors with at least 1 GiB: their heap need not grow step by step."""
 _LATE = {"Invocation": 200_000, "MinInvocation": 24_000, "Compile": 600_000, "BackEdge": 1_600_000}
 SHARED_SPARK = " ".join([_ANY_JVM, _HEAP, *(f"-XX:Tier4{name}Threshold={count}" for name, count in _LATE.items())])
-"""For the session that hundreds of tests share: the second compiler takes up what has run forty times as often as it
-would wait for by default, mostly the planner, and gives a quarter of the CPU back."""
+"""For the session that hundreds of tests share: the second compiler waits for forty times its default counts, so that
+it compiles little but the planner; that saves a quarter of the CPU."""
 QUICK_SQL = {
-    # Of a run over a few thousand rows a third goes into generating and compiling code for stages that run for
-    # milliseconds. Notebooks, the demo and the benchmarks keep that on.
+    # A third of a run over a few thousand rows goes into generating and compiling code for stages that take
+    # milliseconds. Notebooks, the demo and the benchmarks keep it on.
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    # For each scan of a few rows Delta would run two jobs over the statistics of its files; gathering them takes a
-    # sixth of the time of all tasks of a small line.
+    # For each scan of a few rows Delta would run two jobs over the statistics of its files; collecting them takes a
+    # sixth of the task time of a small pipeline.
     "spark.databricks.delta.stats.skipping": "false",
     "spark.databricks.delta.stats.collect": "false",
     "spark.databricks.delta.snapshotPartitions": "1",
-    # Tiny stages have nothing to adapt to.
+    # Tiny stages have nothing to adapt.
     "spark.sql.adaptive.enabled": "false",
 }
 """Settings for runs over little data."""
@@ -81,7 +87,7 @@ COVERAGE = "COVERAGE_PROCESS_CONFIG"
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """One session on two threads, small enough that a plan costs more than its data."""
     with pytest.MonkeyPatch.context() as patch:
-        # Workers would be traced, at a quarter of their CPU, and end without a word of what was found.
+        # Tracing would take a quarter of the workers' CPU, and they end without reporting it.
         patch.delenv(COVERAGE, raising=False)
         session = _session(tmp_path_factory)
     session.sparkContext.setCheckpointDir(str(tmp_path_factory.mktemp("checkpoints")))
@@ -108,7 +114,7 @@ def _session(tmp_path_factory: pytest.TempPathFactory) -> SparkSession:
 
 @pytest.fixture
 def compiled(spark: SparkSession) -> Iterator[None]:
-    """Generated code after all, for a test over hundreds of thousands of rows."""
+    """Code generation switched on, for a test over hundreds of thousands of rows."""
     for key, value in (("wholeStage", "true"), ("factoryMode", "FALLBACK")):
         spark.conf.set(f"spark.sql.codegen.{key}", value)
     yield
@@ -119,4 +125,4 @@ def compiled(spark: SparkSession) -> Iterator[None]:
 @pytest.fixture
 def warehouse(spark: SparkSession, tmp_path: Path) -> Warehouse:
     """A warehouse of its own, in path mode."""
-    return Warehouse(spark, WarehouseConfig(path=str(tmp_path / "warehouse")))
+    return Warehouse(spark, WarehouseSettings(path=str(tmp_path / "warehouse")))

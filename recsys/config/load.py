@@ -1,4 +1,4 @@
-"""From files and flags to one resolved, frozen `Config`; every mistake is one sentence with the file and the key."""
+"""Resolves files and flags into one frozen `Config`; every mistake is one sentence with the file and the key."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
 
-from recsys.config.dataset import Dataset
+from recsys.config.renamed import moved, with_new_names
 from recsys.config.root import Config
 from recsys.errors import ConfigError
+from recsys.ingest.dataset import Dataset
+from recsys.retrieval.entries import SENTENCE, by_name
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -34,17 +37,17 @@ def load_config(
     merged: dict[str, Any] = {}
     if dataset is not None:
         mapping = load_dataset(dataset)
-        _check(mapping.settings, where=f"{dataset}, settings")
-        merged = _merge(merged, mapping.settings)
+        settings = f"{dataset}, settings"
+        mapping = mapping.model_copy(update={"settings": with_new_names(mapping.settings, where=settings)})
+        merged = _added(merged, mapping.settings, where=settings)
         merged["dataset"] = mapping.model_dump()
     for file in files:
-        layer = _expanded(read_yaml(file))
-        _check(layer, where=str(file))
-        merged = _merge(merged, layer)
+        layer = with_new_names(_expanded(read_yaml(file)), where=str(file))
+        merged = _added(merged, layer, where=str(file))
     for override in overrides:
-        layer = _expanded(_parse_override(override))
-        _check(layer, where=f"--set {override.partition('=')[0]}")
-        merged = _merge(merged, layer)
+        where = f"--set {override.partition('=')[0]}"
+        layer = with_new_names(_expanded(_parse_override(override)), where=where)
+        merged = _added(merged, layer, where=where)
     return _build(Config, merged, where="the resolved config")
 
 
@@ -98,19 +101,13 @@ def parse_as_of(text: str) -> datetime:
 
 
 def stamp(as_of: datetime | date) -> str:
-    """Write an instant so that it can stand in names of files and versions: `20180901T000000Z`."""
+    """Format an instant for names of files and versions: `20180901T000000Z`."""
     return as_of.strftime("%Y%m%dT%H%M%SZ")
 
 
 def version_of(kind: str, as_of: datetime, *parts: BaseModel | Mapping[str, Any] | str) -> str:
-    """Name a model version after its kind, its instant and the settings that shape it."""
-    return f"{kind}-{stamp(as_of)}-{_digest([_plain(part) for part in parts])[:8]}"
-
-
-def config_hash(config: Config) -> str:
-    """Hash of everything in the config that may change a table (where it runs and is stored does not count)."""
-    plain = config.model_dump(mode="json", exclude={"spark", "runner", "input", "warehouse"})
-    return _digest(plain)[:16]
+    """Name a model version after its kind, its instant and the settings that decide it."""
+    return f"{kind}-{stamp(as_of)}-{digest([_plain(part) for part in parts])[:8]}"
 
 
 def config_json(config: Config) -> str:
@@ -124,7 +121,8 @@ def _plain(part: BaseModel | Mapping[str, Any] | str) -> Any:
     return part.model_dump(mode="json") if isinstance(part, BaseModel) else part
 
 
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
+    """SHA-256 of plain values, in hexadecimal digits."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -133,6 +131,8 @@ def _merge(base: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in layer.items():
         if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
             merged[key] = _merge(merged[key], value)
+        elif key == "retrievers" and isinstance(value, Mapping) and isinstance(merged.get(key), list):
+            merged[key] = by_name(merged[key], value)
         else:
             merged[key] = value
     return merged
@@ -141,10 +141,10 @@ def _merge(base: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
 def _parse_override(text: str) -> dict[str, Any]:
     key, found, value = text.partition("=")
     if not found or not key.strip():
-        raise ConfigError(f"--set {text}: expected key=value, such as ranking.batch_size=4096")
+        raise ConfigError(f"--set {text}: expected key=value, such as rank.batch_size=4096")
     *sections, last = _path(key.strip())
     try:
-        # Settings of Spark are texts.
+        # Spark settings are strings.
         parsed = value if sections == ["spark", "conf"] else yaml.safe_load(value) if value else ""
     except yaml.YAMLError:
         raise ConfigError(
@@ -157,7 +157,7 @@ def _parse_override(text: str) -> dict[str, Any]:
 
 
 def _path(key: str) -> list[str]:
-    """Split a key at its dots; what follows spark.conf is one key of Spark's, dots and all."""
+    """Split a key at its dots; what follows spark.conf is one key of Spark, dots included."""
     sparks = key.removeprefix("spark.conf.")
     return key.split(".") if sparks == key else ["spark", "conf", sparks]
 
@@ -168,11 +168,16 @@ def _expanded(layer: Mapping[str, Any]) -> dict[str, Any]:
     return {**layer, "warehouse": {"path": layer["warehouse"]}} if short else dict(layer)
 
 
-def _check(layer: Mapping[str, Any], *, where: str) -> None:
-    """Validate a layer by itself, so that a mistake is told with the file that holds it."""
+def _added(merged: Mapping[str, Any], layer: Mapping[str, Any], *, where: str) -> dict[str, Any]:
+    """Add a layer and validate the result, so that a mistake is reported with the file that holds it."""
     if "dataset" in layer:
         raise ConfigError(f"{where}: key dataset is not a config key; give the mapping with --dataset FILE")
-    _build(Config, layer, where=where)
+    try:
+        result = _merge(merged, layer)
+    except PydanticCustomError as error:  # a retriever that is not there
+        raise ConfigError(f"{where}: {error}") from None
+    _build(Config, result, where=where)
+    return result
 
 
 def _build(model: type[M], values: Mapping[str, Any], *, where: str) -> M:
@@ -183,15 +188,20 @@ def _build(model: type[M], values: Mapping[str, Any], *, where: str) -> M:
 
 
 def _sentence(model: type[BaseModel], error: Any) -> str:
+    if error["type"] == SENTENCE:
+        return str(error["msg"])
     path = [str(part) for part in error["loc"]]
     key = ".".join(path) or "(top level)"
     if error["type"] == "extra_forbidden":
+        elsewhere = moved(path, error["input"]) if model is Config else None
+        if elsewhere:
+            return elsewhere
         known = _keys_at(model, path[:-1])
         close = difflib.get_close_matches(path[-1], known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(known)}"
         return f"unknown key {key}; {hint}"
     found = error["input"]
-    # Spark's settings may be credentials.
+    # Spark settings may be credentials.
     secret = path[:2] == ["spark", "conf"]
     shown = "" if secret or isinstance(found, (dict, list, tuple)) else f" (found {found!r})"
     message = error["msg"].removeprefix("Value error, ")
@@ -208,7 +218,7 @@ def _keys_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
 
 
 def _model_in(annotation: Any) -> Any:
-    """Find the model that an annotation holds: itself, or inside Optional, tuple, dict and Annotated."""
+    """Find the model in an annotation: itself, or inside Optional, tuple, dict or Annotated."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if get_origin(annotation) in (Union, UnionType, tuple, list, dict) or get_args(annotation):

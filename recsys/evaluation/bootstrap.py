@@ -20,8 +20,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
+from recsys.arrow import Array
 from recsys.evaluation.metrics import Measure
-from recsys.ranking.groups import Array
 
 UNIT = float(2**30)
 _CHUNK = 2000
@@ -80,7 +80,7 @@ def pack(figures: Array, chosen: Sequence[Measure]) -> Array:
 
 
 def unpack(sums: Array, chosen: Sequence[Measure]) -> Array:
-    """Means out of sums of packed rows (… x packed columns → … x measures); NaN over nobody."""
+    """Means out of sums of packed rows (… x packed columns → … x measures); NaN where no row counts."""
     count = counted(sums, chosen).astype(np.float64)
     total = sums[..., 1 : 1 + len(chosen)] / UNIT
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,10 +12,12 @@ from pyspark.sql import functions as F
 
 from recsys.errors import DataError, NothingToDo
 from recsys.evaluation import truth
-from recsys.evaluation.baseline import popularity_lists
-from recsys.evaluation.evaluate import STAGES
+from recsys.evaluation.baseline import baseline_lists
 from recsys.evaluation.rows import metric_rows, ranker_rows
-from recsys.ranking.lists import RETRIEVAL_ONLY
+from recsys.evaluation.stages import Stages
+from recsys.rerank.lists import RETRIEVAL_ONLY
+from recsys.retrieval.base import Model
+from recsys.retrieval.frames import Eligible
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,13 @@ class Day:
     events : DataFrame
         The log up to the end of the horizon: truth lies at or after `as_of`, all else before it.
     items, users : DataFrame
-        Catalogue and profiles valid at `as_of`.
-    candidates, ranked, final, popular : DataFrame
-        The run's slices of `candidates`, `ranked`, `recommendations` and `popular_items`.
+        Catalog and profiles valid at `as_of`.
+    candidates, ranked, final : DataFrame
+        The run's slices of `candidates`, `ranked` and `recommendations`.
+    stages : Stages
+        What is judged.
+    baseline : Model, optional
+        The retriever that others are compared with; None where it learned nothing or there is none.
     seen : DataFrame, optional
         user_id, item_id that were not to be recommended; None where seen items may be.
     model : mapping, optional
@@ -45,7 +51,8 @@ class Day:
     candidates: DataFrame
     ranked: DataFrame
     final: DataFrame
-    popular: DataFrame
+    stages: Stages
+    baseline: Model[Any] | None
     seen: DataFrame | None
     model: Mapping[str, Any] | None
 
@@ -81,27 +88,24 @@ class Day:
         return truth.population(relevant, past=self.past, users=self.users, as_of=self.as_of)
 
     def lists(self, population: DataFrame, *, exclude_unavailable: bool, depth: int) -> DataFrame:
-        """The lists of every stage, popularity's made for the users that the line could know."""
-        unavailable = self.items.where("NOT available").select("item_id") if exclude_unavailable else None
-        baseline = popularity_lists(
-            popular=self.popular,
-            users=population.where("known").select("user_id"),
-            profiles=self.users,
-            seen=self.seen,
-            unavailable=unavailable,
-            depth=depth,
-        )
+        """The lists of every stage, the baseline's made for the users that the pipeline could know."""
+        eligible = Eligible(self.items.where("NOT available"), listed=False) if exclude_unavailable else None
+        baselines = {}
+        if self.baseline is not None:
+            known = population.where("known").select("user_id")
+            alone = baseline_lists(self.baseline, users=known, seen=self.seen, eligible=eligible, depth=depth)
+            baselines[self.baseline.settings.name] = alone
         return truth.judged_lists(
             candidates=self.candidates,
             # Without a ranker the order of its zeros is that of the ids.
             ranked=self.ranked.where(F.col("model_version") != RETRIEVAL_ONLY),
             recommendations=self.final,
-            baseline=baseline,
+            baselines=baselines,
             depth=depth,
         )
 
     def facts(self) -> DataFrame:
-        """What metrics ask of items; see `truth.item_facts`."""
+        """What metrics need to know of items; see `truth.item_facts`."""
         return truth.item_facts(self.past, self.items, as_of=self.as_of)
 
     def metrics(
@@ -127,15 +131,14 @@ class Day:
         if population.isEmpty():
             raise NothingToDo(
                 f"no user has a relevant event in the horizon after {self.as_of:%Y-%m-%d %H:%M}: "
-                "evaluate an earlier as_of, raise evaluation.horizon_days, or wait for later events"
+                "evaluate an earlier as_of, raise evaluate.horizon_days, or wait for later events"
             )
         first = self.final.select("model_version").first()
         if first is None:
             raise DataError(f"no recommendations for {self.as_of:%Y-%m-%d}; run the job publish for this as_of first")
-        alone = first["model_version"] == RETRIEVAL_ONLY
         found = metric_rows(
             lists,
-            stages=[stage for stage in STAGES if not (alone and stage == "ranker")],
+            stages=replace(self.stages, ranked=first["model_version"] != RETRIEVAL_ONLY),
             as_of=self.as_of,
             model_version=first["model_version"],
             relevant=relevant,

@@ -10,12 +10,9 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from recsys.arrow import Array, group_of_rows, group_starts, whole_groups
 from recsys.evaluation.bootstrap import intervals, pack, resampled_sums
 from recsys.evaluation.metrics import list_metrics, measures
-from recsys.ranking.groups import Array, group_of_rows, group_starts, whole_groups
-
-STAGES = ("als", "neighbors", "popular", "candidates", "ranker", "final")
-DIFFERENCES = (("final", "popular"), ("final", "candidates"), ("final", "ranker"), ("candidates", "popular"))
 
 _FIGURES = "stage string, slice string, metric string, k int, value double, ci_low double, ci_high double, n bigint"
 
@@ -29,8 +26,8 @@ def figures(
     ks: Sequence[int],
     resamples: int,
     seed: int,
-    stages: Sequence[str] = STAGES,
-    differences: Sequence[tuple[str, str]] = DIFFERENCES,
+    stages: Sequence[str],
+    differences: Sequence[tuple[str, str]],
 ) -> DataFrame:
     """Compute every metric of every stage and difference over every slice, with intervals.
 
@@ -44,7 +41,7 @@ def figures(
     population : DataFrame
         user_id (unique), n_relevant, slices.
     facts : DataFrame
-        item_id (unique), category, information, in_catalogue.
+        item_id (unique), category, information, in_catalog.
     resamples, seed : int
         Of the Poisson bootstrap.
 
@@ -149,9 +146,9 @@ def measure_users(table: pa.Table, *, stages: int, ks: Sequence[int]) -> pa.Tabl
 
 
 def coverage(lists: DataFrame, *, population: DataFrame, facts: DataFrame, ks: Sequence[int]) -> DataFrame:
-    """Share of the catalogue that stands in at least one judged user's list, per stage and cut-off.
+    """Share of the catalog that stands in at least one judged user's list, per stage and cut-off.
 
-    It grows with the number of users and is comparable only within a run; it has no interval. `n` counts the catalogue.
+    It grows with the number of users and is comparable only within a run; it has no interval. `n` counts the catalog.
 
     Returns
     -------
@@ -162,10 +159,10 @@ def coverage(lists: DataFrame, *, population: DataFrame, facts: DataFrame, ks: S
         lists.join(population.select("user_id"), on="user_id", how="left_semi")
         .groupBy("stage", "item_id")
         .agg(F.min("rank").alias("best"))
-        .join(facts.where("in_catalogue").select("item_id"), on="item_id", how="left_semi")
+        .join(facts.where("in_catalog").select("item_id"), on="item_id", how="left_semi")
     )
     counted = best.groupBy("stage").agg(*(F.count_if(F.col("best") <= k).alias(f"at_{k}") for k in sorted(set(ks))))
-    size = facts.agg(F.count_if("in_catalogue").alias("n"))
+    size = facts.agg(F.count_if("in_catalog").alias("n"))
     at = F.explode(F.array(*(F.struct(F.lit(k).alias("k"), F.col(f"at_{k}").alias("items")) for k in sorted(set(ks)))))
     nothing = F.lit(None).cast("double")
     return (

@@ -26,7 +26,7 @@ def example_users(
     past : DataFrame
         Events; those at or after `as_of` are passed over.
     items : DataFrame
-        The catalogue valid at `as_of`.
+        The catalog valid at `as_of`.
 
     Returns
     -------

@@ -8,11 +8,11 @@ With r(i) = 1 where the item at rank i is relevant, R relevant items, and lists 
 - map = sum over hits of (hits up to i) / i, over min(R, k)
 - mrr = 1 / rank of the first hit, 0 without one
 - novelty = mean of -log2 p(item) over the list, p the item's share of earlier events: bits of surprise
-- diversity = share of the pairs of categorised items in the list that differ in category
+- diversity = share of the pairs of categorized items in the list that differ in category
 - no_list = 1 for a user without a list (k = 0)
 
 A user without a list counts 0 in all but the last three: novelty and diversity are means over those who have one (two
-categorised items, for diversity), and no_list says how many those are not.
+categorized items, for diversity), and no_list says how many those are not.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.ranking.groups import Array
+from recsys.arrow import Array
 
 ACCURACY = ("recall", "precision", "ndcg", "map", "mrr", "hit_rate")
 CONDITIONAL = ("novelty", "diversity")
@@ -37,7 +37,7 @@ class Measure:
 
     @property
     def conditional(self) -> bool:
-        """Whether it is a mean over those users only for whom it is defined."""
+        """Whether it is a mean over those users alone for which it is defined."""
         return self.metric in CONDITIONAL
 
 
@@ -88,12 +88,12 @@ def list_metrics(
     ideal = np.cumsum(1.0 / np.log2(1.0 + rank))
     length = np.cumsum(present, axis=1)
     bits = np.cumsum(np.where(present, information, 0.0), axis=1)
-    categorised, equal_pairs = _category_pairs(np.where(present, category, -1))
+    categorized, equal_pairs = _category_pairs(np.where(present, category, -1))
     columns: list[Array] = []
     for k in sorted(set(ks)):
         best = np.minimum(n_relevant, k)
         at = k - 1
-        pairs = categorised[:, at] * (categorised[:, at] - 1) / 2.0
+        pairs = categorized[:, at] * (categorized[:, at] - 1) / 2.0
         columns += [
             hits[:, at] / n_relevant,
             hits[:, at] / k,

@@ -11,26 +11,28 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from recsys.evaluation.stages import FINAL
+
 Figures = Sequence[dict[str, Any]]
 """Rows of `metrics`."""
 
 GREY, BLUE, ORANGE = "#9aa5b1", "#1f6feb", "#d9822b"
 
 
-def stage_bars(rows: Figures, *, stages: Sequence[str], metric: str, k: int) -> str:
-    """Bars of a metric per stage with 95 % intervals, popularity marked by a line."""
+def stage_bars(rows: Figures, *, stages: Sequence[str], baseline: str | None, metric: str, k: int) -> str:
+    """Bars of a metric per stage with 95 % intervals, the baseline marked by a line."""
     found = {row["stage"]: row for row in rows if _is(row, metric, k, "all") and row["stage"] in stages}
     shown = [stage for stage in stages if stage in found]
     figure, axes = _axes(6.4, 0.42 * len(shown) + 1.0)
     for place, stage in enumerate(shown):
         row = found[stage]
-        colour = {"final": BLUE, "popular": ORANGE}.get(stage, GREY)
-        axes.barh(place, row["value"], color=colour, height=0.62)
+        color = BLUE if stage == FINAL else ORANGE if stage == baseline else GREY
+        axes.barh(place, row["value"], color=color, height=0.62)
         _whisker(axes, row, place)
         end = row["ci_high"] if row["ci_high"] is not None else row["value"]
         axes.annotate(f"{row['value']:.4f}", (end, place), (6, 0), textcoords="offset points", va="center", fontsize=9)
-    if "popular" in found:
-        axes.axvline(found["popular"]["value"], color=ORANGE, linewidth=1, linestyle="--", zorder=0)
+    if baseline in found:
+        axes.axvline(found[baseline]["value"], color=ORANGE, linewidth=1, linestyle="--", zorder=0)
     axes.set_yticks(range(len(shown)), shown)
     axes.invert_yaxis()
     axes.set_xlim(0, 1.18 * max([row["ci_high"] or row["value"] or 0.0 for row in found.values()] or [1.0]) or 1.0)
@@ -38,7 +40,7 @@ def stage_bars(rows: Figures, *, stages: Sequence[str], metric: str, k: int) -> 
     return _png(figure)
 
 
-def slice_bars(rows: Figures, *, metric: str, k: int, pair: tuple[str, str] = ("popular", "final")) -> str | None:
+def slice_bars(rows: Figures, *, metric: str, k: int, pair: tuple[str, str]) -> str | None:
     """Two stages side by side in every slice; None where there is one slice only."""
     found = {(row["stage"], row["slice"]): row for row in rows if row["metric"] == metric and row["k"] == k}
     slices = sorted({name for stage, name in found if stage == pair[1]}, key=_slice_order)
@@ -46,14 +48,14 @@ def slice_bars(rows: Figures, *, metric: str, k: int, pair: tuple[str, str] = ("
         return None
     figure, axes = _axes(6.4, 0.55 * len(slices) + 1.1)
     top = 0.0
-    for number, (stage, colour) in enumerate(zip(pair, (ORANGE, BLUE), strict=True)):
+    for number, (stage, color) in enumerate(zip(pair, (ORANGE, BLUE), strict=True)):
         for place, name in enumerate(slices):
             row = found[stage, name]
             axes.barh(
                 place + 0.36 * number - 0.18,
                 row["value"],
                 height=0.34,
-                color=colour,
+                color=color,
                 label=stage if not place else None,
             )
             _whisker(axes, row, place + 0.36 * number - 0.18)
@@ -76,8 +78,8 @@ def training_lines(curves: dict[str, list[tuple[int, float]]]) -> str | None:
     figure = Figure(figsize=(6.4, 2.6), dpi=110, layout="constrained")
     for number, panel in enumerate(panels, start=1):
         axes = figure.add_subplot(1, len(panels), number)
-        for colour, (name, points) in zip((BLUE, ORANGE, GREY, "black"), sorted(panel.items()), strict=False):
-            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, color=colour, label=name)
+        for color, (name, points) in zip((BLUE, ORANGE, GREY, "black"), sorted(panel.items()), strict=False):
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, color=color, label=name)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.spines[["top", "right"]].set_visible(False)

@@ -9,8 +9,8 @@ from typing import Any
 
 import jinja2
 
-from recsys.evaluation.evaluate import DIFFERENCES, STAGES
 from recsys.evaluation.plots import slice_bars, stage_bars, training_lines
+from recsys.evaluation.stages import CANDIDATES, FINAL, RANKER, Stages
 
 SHARES = ("no_list", "coverage")
 """Metrics that are shown as percentages."""
@@ -24,6 +24,8 @@ class Report:
     ----------
     as_of : str
         The lists' bound, for people.
+    stages : Stages
+        What was judged.
     figures : sequence of dict
         Rows of `metrics` of the day.
     examples : sequence of dict
@@ -40,6 +42,7 @@ class Report:
 
     as_of: str
     horizon_days: int
+    stages: Stages
     figures: Sequence[dict[str, Any]]
     examples: Sequence[dict[str, Any]] = ()
     broken: Sequence[dict[str, Any]] = ()
@@ -49,7 +52,7 @@ class Report:
 
     @property
     def users(self) -> int:
-        """Users that the figures are over."""
+        """How many users are counted."""
         return max(
             (row["n"] for row in self.figures if row["metric"] == "no_list" and row["slice"] == "all"), default=0
         )
@@ -57,7 +60,7 @@ class Report:
     @property
     def model_version(self) -> str:
         """Version of the ranker."""
-        return next((str(row["model_version"]) for row in self.figures if row["stage"] == "final"), "none")
+        return next((str(row["model_version"]) for row in self.figures if row["stage"] == FINAL), "none")
 
     @property
     def ranker(self) -> list[dict[str, Any]]:
@@ -65,7 +68,7 @@ class Report:
         return [
             row
             for row in self.figures
-            if row["stage"] == "ranker" and ("auc" in row["metric"] or "loss" in row["metric"])
+            if row["stage"] == RANKER and ("auc" in row["metric"] or "loss" in row["metric"])
         ]
 
 
@@ -77,7 +80,7 @@ def main_cut(figures: Sequence[dict[str, Any]]) -> int:
 
 def render(report: Report) -> str:
     """Write the HTML."""
-    k = main_cut(report.figures)
+    k, stages, baseline = main_cut(report.figures), report.stages.names, report.stages.baseline
     headline = [("ndcg", k), ("recall", k), ("hit_rate", k), ("mrr", k)]
     beside = [("precision", k), ("map", k), ("coverage", k), ("novelty", k), ("diversity", k), ("no_list", 0)]
     template = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(
@@ -85,37 +88,37 @@ def render(report: Report) -> str:
     )
     return template.render(
         r=report,
-        verdict=verdict(report.figures, k=k),
+        verdict=verdict(report.figures, k=k, baseline=baseline),
         summaries=[
-            (title, [_name(*pair) for pair in columns], table_of(report.figures, stages, columns))
-            for title, columns, stages in (
-                ("stage", headline, STAGES),
-                ("difference", headline, [f"{a}-{b}" for a, b in DIFFERENCES]),
-                ("stage", beside, STAGES),
+            (title, [_name(*pair) for pair in columns], table_of(report.figures, rows, columns))
+            for title, columns, rows in (
+                ("stage", headline, stages),
+                ("difference", headline, [f"{a}-{b}" for a, b in report.stages.differences]),
+                ("stage", beside, stages),
             )
         ],
         plots={
-            "stages": stage_bars(report.figures, stages=STAGES, metric="ndcg", k=k),
-            "slices": slice_bars(report.figures, metric="ndcg", k=k),
+            "stages": stage_bars(report.figures, stages=stages, baseline=baseline, metric="ndcg", k=k),
+            "slices": slice_bars(report.figures, metric="ndcg", k=k, pair=(baseline or CANDIDATES, FINAL)),
             "training": training_lines(report.curves),
         },
     )
 
 
-def verdict(figures: Sequence[dict[str, Any]], *, k: int) -> dict[str, str] | None:
-    """One sentence on the final list against popularity."""
-    row = _find(figures, "final-popular", "ndcg", k)
+def verdict(figures: Sequence[dict[str, Any]], *, k: int, baseline: str | None) -> dict[str, str] | None:
+    """One sentence on the final list against the baseline alone; None without a baseline or an interval."""
+    row = _find(figures, f"{FINAL}-{baseline}", "ndcg", k)
     if row is None or row["ci_low"] is None:
         return None
-    popular = _find(figures, "popular", "ndcg", k)
-    base = popular["value"] if popular else None
+    alone = _find(figures, baseline or "", "ndcg", k)
+    base = alone["value"] if alone else None
     gain = f" ({row['value'] / base:+.0%})" if base else ""
     span = f"{row['value']:+.4f}{gain}, 95 % interval {row['ci_low']:+.4f} to {row['ci_high']:+.4f}"
     if row["ci_low"] > 0:
-        return {"kind": "better", "text": f"The final list is better than popularity: NDCG@{k} {span}."}
+        return {"kind": "better", "text": f"The final list is better than {baseline} alone: NDCG@{k} {span}."}
     if row["ci_high"] < 0:
-        return {"kind": "worse", "text": f"The final list is worse than popularity: NDCG@{k} {span}."}
-    return {"kind": "open", "text": f"No difference to popularity can be shown: NDCG@{k} {span}."}
+        return {"kind": "worse", "text": f"The final list is worse than {baseline} alone: NDCG@{k} {span}."}
+    return {"kind": "open", "text": f"No difference from {baseline} alone can be shown: NDCG@{k} {span}."}
 
 
 def table_of(

@@ -9,17 +9,15 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from recsys.evaluation.evaluate import DIFFERENCES, STAGES, coverage, figures
-from recsys.tables import METRICS, RETRIEVERS
-
-NO_VERSION = (*RETRIEVERS, "candidates")
-"""Stages whose lists no ranker made; their own name stands for a version."""
+from recsys.data import METRICS
+from recsys.evaluation.evaluate import coverage, figures
+from recsys.evaluation.stages import RANKER, Stages
 
 
 def metric_rows(
     lists: DataFrame,
     *,
-    stages: Sequence[str] = STAGES,
+    stages: Stages,
     as_of: datetime,
     model_version: str,
     relevant: DataFrame,
@@ -38,11 +36,11 @@ def metric_rows(
         ks=ks,
         resamples=resamples,
         seed=seed,
-        stages=stages,
-        differences=[(a, b) for a, b in DIFFERENCES if a in stages and b in stages],
+        stages=stages.names,
+        differences=stages.differences,
     )
     covered = coverage(lists, population=population, facts=facts, ks=ks)
-    version = F.when(F.col("stage").isin(*NO_VERSION), F.col("stage")).otherwise(F.lit(model_version))
+    version = F.when(F.col("stage").isin(*stages.without_version), F.col("stage")).otherwise(F.lit(model_version))
     return judged.unionByName(covered).select(
         F.lit(as_of.date()).alias("run_date"), F.lit(as_of).alias("as_of"), version.alias("model_version"), "*"
     )
@@ -60,7 +58,7 @@ def ranker_rows(like: DataFrame, *, model: Mapping[str, Any] | None, as_of: date
     """
     found = dict(model["metrics"]) if model else {}
     rows = [
-        (as_of.date(), as_of, model["model_version"], "ranker", "all", name, 0, float(value), None, None)
+        (as_of.date(), as_of, model["model_version"], RANKER, "all", name, 0, float(value), None, None)
         + (int(found.get(f"{name.split('_')[0]}_rows", 0)),)
         for name, value in sorted(found.items())
         if model and ("auc" in name or "logloss" in name)

@@ -1,22 +1,23 @@
-"""What users did after `as_of`, who they are, and the lists judged by it. The only place that reads the future.
+"""What users did after `as_of`, the users themselves, and the lists to judge. The only place that reads the future.
 
-**Truth** of a user: items of relevant events in [as_of, as_of + horizon) by people, without the items that the line may
-not recommend because the user had seen them before (where seen items are excluded).
+**Truth** of a user: items of relevant events in [as_of, as_of + horizon) by people, without the items that may not be
+recommended because the user had seen them before (where seen items are excluded).
 
-**Whom figures are over**: every user with truth. A user whom the line could not know at `as_of` (no earlier event, no
-profile) has no list in any stage, popularity included, and counts zero in each: the comparison of stages stays fair,
-and the price of batch recommendation stands in the figures. The slice `known` leaves these users out.
+**Which users are counted**: every user with truth. Users that the pipeline could not know at `as_of` (no earlier event,
+no profile) have no list in any stage, the baseline included, and count zero in each: the comparison of stages stays
+fair, and the price of batch recommendation stands in the figures. The slice `known` leaves these users out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from recsys.tables import ANONYMOUS_PREFIX
+from recsys.data import ANONYMOUS_PREFIX
+from recsys.evaluation.stages import CANDIDATES, FINAL, RANKER
 
 MAX_SEGMENTS = 10
 """Segments with a slice of their own: those with the most users with truth."""
@@ -69,7 +70,7 @@ def population(relevant: DataFrame, *, past: DataFrame, users: DataFrame, as_of:
     Returns
     -------
     DataFrame
-        user_id (unique), n_relevant, known, slices: `all`; `known` for whom the line could know;
+        user_id (unique), n_relevant, known, slices: `all`; `known` for users that the pipeline could know;
         `history:new`, `history:1-10` or `history:11+` by earlier events; `segment:…` for the largest segments.
     """
     judged = relevant.groupBy("user_id").agg(F.count("*").cast("int").alias("n_relevant"))
@@ -104,31 +105,35 @@ def population(relevant: DataFrame, *, past: DataFrame, users: DataFrame, as_of:
 
 
 def judged_lists(
-    *, candidates: DataFrame, ranked: DataFrame, recommendations: DataFrame, baseline: DataFrame, depth: int
+    *,
+    candidates: DataFrame,
+    ranked: DataFrame,
+    recommendations: DataFrame,
+    baselines: Mapping[str, DataFrame],
+    depth: int,
 ) -> DataFrame:
     """The lists of every stage: stage, user_id, rank, item_id down to `depth`.
 
     Parameters
     ----------
     candidates : DataFrame
-        `candidates` of the run: each retriever's order (except popularity's) and that of their union.
+        `candidates` of the run: each retriever's order (except the baseline's) and that of their union.
     ranked : DataFrame
         `ranked` of the run, with the ranker's own rank in score_parts: the stage `ranker`.
     recommendations : DataFrame
         What was published: the stage `final`.
-    baseline : DataFrame
-        user_id, item_id, rank: the stage `popular`, each user's full popularity list.
+    baselines : mapping of str to DataFrame
+        By the name of a retriever, the list that it alone would give each user: user_id, item_id, rank.
     """
-    by_retriever = candidates.select("user_id", "item_id", F.explode("ranks").alias("stage", "rank")).where(
-        "stage <> 'popular'"
-    )
+    by_retriever = candidates.select("user_id", "item_id", F.explode("ranks").alias("stage", "rank"))
+    by_retriever = by_retriever.where(~F.col("stage").isin(*baselines))
     alone = ranked.withColumn("rank", F.col("score_parts")["ranker_rank"].cast("int"))
     parts = [
         by_retriever,
-        baseline.withColumn("stage", F.lit("popular")),
-        candidates.withColumn("stage", F.lit("candidates")),
-        alone.withColumn("stage", F.lit("ranker")),
-        recommendations.withColumn("stage", F.lit("final")),
+        *(lists.withColumn("stage", F.lit(name)) for name, lists in baselines.items()),
+        candidates.withColumn("stage", F.lit(CANDIDATES)),
+        alone.withColumn("stage", F.lit(RANKER)),
+        recommendations.withColumn("stage", F.lit(FINAL)),
     ]
     together = parts[0].select("stage", "user_id", "rank", "item_id")
     for part in parts[1:]:
@@ -137,10 +142,10 @@ def judged_lists(
 
 
 def item_facts(past: DataFrame, items: DataFrame, *, as_of: datetime) -> DataFrame:
-    """What metrics ask of items: item_id (unique), category, information, in_catalogue.
+    """What metrics need to know of items: item_id (unique), category, information, in_catalog.
 
     `information` is -log2 of the item's share of the people's events before `as_of`, one event added to each item so
-    that one without events has a finite figure. The catalogue is what `items` calls available, and what `items` does
+    that one without events has a finite figure. The catalog is what `items` calls available, and what `items` does
     not know but events before `as_of` name.
     """
     counts = (
@@ -153,12 +158,12 @@ def item_facts(past: DataFrame, items: DataFrame, *, as_of: datetime) -> DataFra
         "item_id",
         "category",
         F.coalesce("n", F.lit(0)).alias("n"),
-        F.coalesce("available", F.lit(True)).alias("in_catalogue"),
+        F.coalesce("available", F.lit(True)).alias("in_catalog"),
     )
     total = joined.agg((F.sum("n") + F.count("*")).alias("total"))
     return joined.crossJoin(F.broadcast(total)).select(
         "item_id",
         "category",
         (-F.log2((F.col("n") + 1) / F.col("total"))).alias("information"),
-        "in_catalogue",
+        "in_catalog",
     )

@@ -1,108 +1,264 @@
-"""What a retriever is: fit(frames) -> model; model.recommend(users, k, exclude) -> rows; frames out, frames in.
+"""What a retriever is: settings that fit a log, and the model that comes of it, which proposes items to users.
 
-A new algorithm is one module with a retriever and a model of these shapes, one section of the config and one line in
-`tests/conformance/test_retrievers.py`.
+A new algorithm is one folder with a subclass of `Retriever` and one of `Model`, a kernel and the contracts of its
+tables, and one line in `recsys.retrieval.registry`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Protocol, Self, cast
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from pyspark import StorageLevel
+import pyarrow as pa
+from pydantic import Field
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from recsys.data import Table
+from recsys.data.callers import AnyFrame
+from recsys.data.log import Log
+from recsys.environment import BROADCAST_LIMIT_MB
+from recsys.errors import ConfigError
+from recsys.retrieval.audience import AnyUsers, Audience
+from recsys.retrieval.catalog import Catalog
+from recsys.retrieval.declared import Feature, ItemFrame
+from recsys.retrieval.frames import Eligible
+from recsys.retrieval.kernels import Kernel
+from recsys.retrieval.reasons import Case
+from recsys.retrieval.saved import write
+from recsys.retrieval.settings import SignalSettings
+from recsys.retrieval.training import TrainingData
+from recsys.settings import Identifier, NonNegativeFloat, PositiveInt, Section
+
+R = TypeVar("R", bound="Retriever")
 
 
-@dataclass(frozen=True)
-class Frames:
-    """What a retriever may learn from; each takes what it needs.
+class Retriever(Section, ABC):
+    """Settings of an algorithm: an entry of the config's `retrievers`, and the keyword arguments of the library.
 
-    Attributes
-    ----------
-    as_of : datetime
-        Exclusive upper bound; a retriever that reads times cuts there by itself.
-    events : DataFrame
-        The cleaned log.
-    interactions : DataFrame, optional
-        `user_id, item_id, weight, last_time, n`: see `recsys.transforms.interactions`.
-    user_index, item_index : DataFrame, optional
-        Public id and `idx`.
-    users : DataFrame, optional
-        Profiles valid at `as_of`: `user_id, segment`.
+    A subclass declares `kind` and gives `name`, `k` and `weight` their usual values.
     """
 
-    as_of: datetime
-    events: DataFrame
-    interactions: DataFrame | None = None
-    user_index: DataFrame | None = None
-    item_index: DataFrame | None = None
-    users: DataFrame | None = None
+    kind: str = Field(description="The algorithm")
+    name: Identifier = Field(description="What its proposals, tables and features go under")
+    k: PositiveInt = Field(100, description="Items proposed to each user")
+    weight: NonNegativeFloat = Field(1.0, description="Weight in the union of the retrievers")
 
-    def need(self, name: str) -> DataFrame:
-        """Return a frame that a retriever can't do without.
+    model: ClassVar[type[Model[Any]]]
+    tables: ClassVar[Mapping[str, Table]] = {}
+    """Contracts of the model's frames, by frame; their partitions are `model_version`, `as_of` or `retriever`."""
+    features: ClassVar[tuple[Feature, ...]] = ()
+    is_baseline: ClassVar[bool] = False
+    """Whether evaluation compares with its list alone, and unknown users are given it."""
+    not_fitted: ClassVar[frozenset[str]] = frozenset({"name", "k", "weight"})
+    """Fields that decide what is proposed, not what is learned."""
 
-        Raises
-        ------
-        ValueError
-            If it was not given.
-        """
-        frame = getattr(self, name)
-        if frame is None:
-            raise ValueError(f"this retriever needs the frame {name}")
-        return cast(DataFrame, frame)
-
-
-class Model(Protocol):
-    """A fitted retriever. It holds frames only, so that whoever does the I/O can keep it in tables."""
-
-    def recommend(self, users: DataFrame, *, k: int, exclude: DataFrame | None = None) -> DataFrame:
-        """Return `user_id, item_id, rank, score`, at most `k` rows for each user.
-
-        Ranks are dense from 1; equal scores are ordered by item id.
+    def fit(
+        self,
+        log: Log,
+        *,
+        signal: SignalSettings | None = None,
+        interactions: DataFrame | None = None,
+        broadcast_limit_mb: float = BROADCAST_LIMIT_MB,
+    ) -> Model[Any]:
+        """Learn from a log.
 
         Parameters
         ----------
-        users : DataFrame
-            Distinct `user_id`. Users that the model knows nothing of may come back without rows.
-        k : int
-            Most rows per user.
-        exclude : DataFrame, optional
-            `user_id, item_id` pairs that must not come back.
-        """
-        ...
-
-    def frames(self) -> dict[str, DataFrame]:
-        """Return everything that the model is, as frames by name."""
-        ...
-
-    @classmethod
-    def from_frames(cls, frames: Mapping[str, DataFrame]) -> Self:
-        """Make a model of the frames that another one returned."""
-        ...
-
-
-class Retriever(Protocol):
-    """An algorithm with its settings."""
-
-    def fit(self, frames: Frames) -> Model:
-        """Learn from the frames.
+        log : Log
+            Only what lies before its `as_of` counts.
+        signal : SignalSettings, optional
+            How much each event counts; by default as in the config.
+        interactions : DataFrame, optional
+            `recsys.retrieval.interactions.interactions` of this log and signal, where several retrievers share them.
+        broadcast_limit_mb : float
+            Largest thing that is broadcast.
 
         Raises
         ------
         NothingToDo
             If there is too little to learn from.
         """
-        ...
+        return self.learn(TrainingData(log.indexed(), signal or SignalSettings(), interactions, broadcast_limit_mb))
+
+    @abstractmethod
+    def learn(self, data: TrainingData) -> Model[Any]:
+        """Learn from training data: what `fit` calls."""
+
+    def fit_settings(self) -> dict[str, Any]:
+        """What decides what is learned, as plain values."""
+        return self.model_dump(mode="json", exclude=set(self.not_fitted))
+
+    def slice(self, table: Table, *, as_of: datetime, version: str) -> dict[str, Any]:
+        """Which slice of one of its tables a run writes: the value of each partition column."""
+        values = {"model_version": version, "as_of": as_of, "retriever": self.name}
+        return {column: values[column] for column in table.partitions}
+
+    @property
+    def versioned(self) -> bool:
+        """Whether its fits are versions, which a row of `models` makes visible."""
+        return any("model_version" in table.partitions for table in self.tables.values())
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Show what was set."""
+        return ((name, value) for name, value in super().__repr_args__() if name in self.model_fields_set - {"kind"})
 
 
-@contextmanager
-def persisted(frame: DataFrame) -> Iterator[DataFrame]:
-    """Keep a frame that several passes read, for the time of the block."""
-    kept = frame.persist(StorageLevel.MEMORY_AND_DISK)
-    try:
-        yield kept
-    finally:
-        kept.unpersist()
+@dataclass(frozen=True)
+class Model(ABC, Generic[R]):
+    """A fitted retriever.
+
+    Attributes
+    ----------
+    settings : Retriever
+        What it was fitted with.
+    frames : mapping of str to DataFrame
+        All that was learned: one frame for each table of the retriever.
+    audience : Audience, optional
+        Who may be recommended to. Needed for lists alone.
+    metrics : mapping of str to float
+        Figures of the fit.
+    broadcast_limit_mb : float
+        Largest thing that is broadcast.
+    """
+
+    settings: R
+    frames: Mapping[str, DataFrame]
+    audience: Audience | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    broadcast_limit_mb: float = BROADCAST_LIMIT_MB
+
+    item_frames: ClassVar[Mapping[str, ItemFrame]]
+
+    def recommend(
+        self, users: AnyUsers | None = None, k: int = 20, exclude_seen: bool = True, items: AnyFrame | None = None
+    ) -> DataFrame:
+        """Recommend items.
+
+        Parameters
+        ----------
+        users : DataFrame, pandas.DataFrame or sequence, optional
+            A frame with the log's user column, or a list of ids; everybody in the log by default. Users that the model
+            knows nothing of may come back without rows.
+        k : int
+            Most rows per user.
+        exclude_seen : bool
+            Leave out what a user has touched in the log.
+        items : DataFrame or pandas.DataFrame, optional
+            The items that may be recommended: the log's item column and, where there is one, `available`.
+
+        Returns
+        -------
+        DataFrame
+            `user_id, item_id, rank, score` with the caller's types of ids; ranks are dense from 1, equal scores are
+            ordered by item id.
+        """
+        check_k(k)
+        audience = self.known_audience()
+        wanted = audience.users(users)
+        among = self if items is None else self.among(audience.eligible(items))
+        found = among.lists(wanted, k=k, exclude=audience.seen if exclude_seen else None)
+        return audience.ids.restore(found.select("user_id", "item_id", "rank", "score"))
+
+    @abstractmethod
+    def lists(self, users: DataFrame, *, k: int, exclude: DataFrame | None = None) -> DataFrame:
+        """Return `user_id, item_id, rank, score`, at most `k` rows per user, by joins: for any number of items.
+
+        Ranks are dense from 1; equal scores are ordered by item id. `because_item_id` may stand beside them: the item
+        of the user's past that led there.
+
+        Parameters
+        ----------
+        users : DataFrame
+            Distinct `user_id`.
+        exclude : DataFrame, optional
+            `user_id, item_id` pairs that must not come back.
+        """
+
+    @abstractmethod
+    def kernel(self, catalog: Catalog, tables: Mapping[str, pa.Table]) -> Kernel:
+        """Make the kernel that gives the same rows within a worker.
+
+        Parameters
+        ----------
+        catalog : Catalog
+            The positions of items.
+        tables : mapping of str to Arrow table
+            The columns of `item_frames`, brought to the driver.
+        """
+
+    def user_columns(self) -> DataFrame | None:
+        """What the kernel needs to know of users: `user_id` and columns that `Batch` has as `<retriever>:<column>`."""
+        return None
+
+    def explain(self, lists: DataFrame) -> tuple[DataFrame, Sequence[Case]]:
+        """Say why an item was proposed.
+
+        Parameters
+        ----------
+        lists : DataFrame
+            `user_id, item_id, user_segment, because_item_id` and more; `because_title` and `strongest` tell of the
+            user's own events on that item: see `recsys.retrieval.reasons`.
+
+        Returns
+        -------
+        lists, cases
+            The rows, with the evidence that the cases need joined on, and the cases, the first that holds first.
+        """
+        return lists, ()
+
+    def among(self, eligible: Eligible | None) -> Self:
+        """Return the model that proposes eligible items alone; what is not eligible may still lead to others."""
+        if eligible is None:
+            return self
+        kept = {name: eligible.of(self.frames[name], part.items[-1]) for name, part in self.item_frames.items()}
+        return replace(self, frames={**self.frames, **kept})
+
+    def costs(self) -> Iterator[DataFrame]:
+        """What each frame that goes to the workers takes there: `bytes` of each row."""
+        for name, part in self.item_frames.items():
+            yield self.frames[name].select(F.expr(part.row_bytes).alias("bytes"))
+
+    def known_audience(self) -> Audience:
+        """Return the audience.
+
+        Raises
+        ------
+        ValueError
+            If the model was made without one.
+        """
+        if self.audience is None:
+            raise ValueError(f"the model of {self.settings.name} was made without an audience")
+        return self.audience
+
+    def save(self, path: str, *, overwrite: bool = False) -> None:
+        """Write the model to a directory; `recsys.load` reads it.
+
+        Raises
+        ------
+        DataError
+            If there is a model already and `overwrite` is not set.
+        """
+        audience = self.known_audience()
+        plain, frames = self.parts()
+        write(path, {"models": [plain], **audience.plain()}, {**frames, **audience.frames()}, overwrite=overwrite)
+
+    def parts(self) -> tuple[dict[str, Any], dict[str, DataFrame]]:
+        """What is written of the model: its settings and figures as plain values, and its frames by their place."""
+        plain = {"retriever": self.settings.model_dump(mode="json"), "metrics": dict(self.metrics)}
+        return plain, {f"{self.settings.name}/{name}": frame for name, frame in self.frames.items()}
+
+
+def check_k(k: int) -> None:
+    """Refuse a list without room.
+
+    Raises
+    ------
+    ConfigError
+        If `k` is below 1.
+    """
+    if k < 1:
+        raise ConfigError(f"k is {k}; ask for at least one item")

@@ -1,61 +1,55 @@
-"""The union of all retrievers, per user in one pass: ALS, neighbours of recent items, popularity.
+"""The union of all retrievers, per user in one pass.
 
-While everything that is known of items fits the broadcast limit, one `mapInArrow` over users makes the three lists,
-drops what is seen or unavailable and unites them; the only shuffles are by user. Above the limit each retriever's rows
-are made by joins and blocks and united by a group-by (`recsys.retrieval.union`). Both give the same rows.
+While everything that is known of items fits the broadcast limit, one `mapInArrow` over users makes each retriever's
+list, drops what is seen or not eligible and unites them; the only shuffles are by user. Above the limit each
+retriever's rows are made by joins and united by a group-by (`recsys.retrieval.union`). Both give the same rows.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from typing import Any
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from recsys import arrow
+from recsys.environment import BROADCAST_LIMIT_MB
 from recsys.progress import note
-from recsys.retrieval import blobs, union
-from recsys.retrieval.catalog import load_catalog, size_in_bytes
-from recsys.retrieval.propose import SCHEMA, Asked, proposer
-from recsys.retrieval.users import packed
+from recsys.retrieval.audience import Audience, packed
+from recsys.retrieval.base import Model
+from recsys.retrieval.catalog import Catalog
+from recsys.retrieval.frames import Eligible
+from recsys.retrieval.propose import SCHEMA, Proposer, run
+from recsys.retrieval.settings import CandidatesSettings
+from recsys.retrieval.union import by_rows
+from recsys.spark import share
 
-
-@dataclass(frozen=True)
-class Sources:
-    """What the retrievers know, as frames.
-
-    Attributes
-    ----------
-    user_factors, item_factors : DataFrame, optional
-        `user_id, factors` and `item_id, factors`; both None where ALS was not fitted.
-    neighbors : DataFrame
-        `item_id, neighbor_id, score`.
-    popular : DataFrame
-        `segment, rank, item_id, score`.
-    item_index : DataFrame
-        `item_id, idx`.
-    unavailable : DataFrame, optional
-        `item_id` of what must not be proposed.
-    """
-
-    neighbors: DataFrame
-    popular: DataFrame
-    item_index: DataFrame
-    user_factors: DataFrame | None = None
-    item_factors: DataFrame | None = None
-    unavailable: DataFrame | None = None
+_ID_BYTES = 40
 
 
 def candidates(
-    people: DataFrame, histories: DataFrame, sources: Sources, asked: Asked, *, broadcast_limit_mb: float = 256
+    audience: Audience,
+    models: Sequence[Model[Any]],
+    settings: CandidatesSettings,
+    *,
+    eligible: Eligible | None = None,
+    broadcast_limit_mb: float = BROADCAST_LIMIT_MB,
 ) -> DataFrame:
-    """Propose items for each user.
+    """Propose items to each user.
 
     Parameters
     ----------
-    people : DataFrame
-        `user_id, segment`; distinct users.
-    histories : DataFrame
-        `user_id, item_id, weight, last_time, seen`; everything strictly before the instant.
+    audience : Audience
+        Who is proposed to.
+    models : sequence of Model
+        Fitted retrievers with different names; each proposes its own `k` items.
+    settings : CandidatesSettings
+        Its `k`, `rrf_k` and `exclude_seen` count here.
+    eligible : Eligible, optional
+        Which items may be proposed; all by default.
     broadcast_limit_mb : float
         Above it nothing that grows with items is broadcast.
 
@@ -64,28 +58,45 @@ def candidates(
     DataFrame
         `user_id, item_id, rank, score, sources, ranks, scores, because_item_id`; at most `k` rows per user.
     """
-    eligible = without_unavailable(sources)
-    size = size_in_bytes(eligible)
-    if size > broadcast_limit_mb * blobs.MEGABYTE:
-        note(f"items take {size / blobs.MEGABYTE:.0f} MB, above spark.broadcast_limit_mb: candidates are made by joins")
-        return union.by_rows(people, histories, eligible, asked, broadcast_limit_mb=broadcast_limit_mb)
-    rows = packed(people, histories, sources.item_index, sources.user_factors)
-    catalog = people.sparkSession.sparkContext.broadcast(load_catalog(eligible))
-    return rows.mapInArrow(proposer(catalog, asked), SCHEMA)
+    among = [model.among(eligible) for model in models]
+    size = size_in_bytes(among, audience.item_index)
+    if size > broadcast_limit_mb * arrow.MEGABYTE:
+        note(f"items take {size / arrow.MEGABYTE:.0f} MB, above spark.broadcast_limit_mb: candidates are made by joins")
+        return by_rows(audience, among, settings)
+    columns = {model.settings.name: model.user_columns() for model in among}
+    rows = packed(audience, {name: frame for name, frame in columns.items() if frame is not None})
+    proposer = share(rows.sparkSession, load(among, audience.item_index, settings))
+    return rows.mapInArrow(run(proposer), SCHEMA)
 
 
-def without_unavailable(sources: Sources) -> Sources:
-    """Drop what must not be proposed from every source; as an origin of neighbours it stays."""
-    if sources.unavailable is None:
-        return sources
-    gone = sources.unavailable.select("item_id").distinct()
-    factors = sources.item_factors
-    return Sources(
-        neighbors=sources.neighbors.join(
-            gone.select(F.col("item_id").alias("neighbor_id")), on="neighbor_id", how="left_anti"
-        ),
-        popular=sources.popular.join(gone, on="item_id", how="left_anti"),
-        item_index=sources.item_index,
-        user_factors=sources.user_factors,
-        item_factors=None if factors is None else factors.join(gone, on="item_id", how="left_anti"),
+def size_in_bytes(models: Sequence[Model[Any]], item_index: DataFrame) -> float:
+    """Estimate what `load` would hold; one pass over the frames."""
+    costs = [item_index.select(F.lit(_ID_BYTES).alias("bytes")), *(cost for model in models for cost in model.costs())]
+    return float(reduce(DataFrame.unionByName, costs).agg(F.sum("bytes")).collect()[0][0] or 0)
+
+
+def load(models: Sequence[Model[Any]], item_index: DataFrame, settings: CandidatesSettings) -> Proposer:
+    """Bring what the kernels need of items to the driver. Only below the broadcast limit."""
+    tables = {model.settings.name: _tables(model) for model in models}
+    known = [
+        tables[model.settings.name][name][column]
+        for model in models
+        for name, part in model.item_frames.items()
+        for column in part.items
+    ]
+    catalog = Catalog.of(arrow.collect_arrow(item_index.select("item_id", "idx")), known)
+    return Proposer(
+        catalog=catalog,
+        kernels={model.settings.name: model.kernel(catalog, tables[model.settings.name]) for model in models},
+        limits={model.settings.name: model.settings.k for model in models},
+        weights={model.settings.name: model.settings.weight for model in models},
+        k=settings.k,
+        rrf_k=settings.rrf_k,
+        exclude_seen=settings.exclude_seen,
     )
+
+
+def _tables(model: Model[Any]) -> Mapping[str, pa.Table]:
+    return {
+        name: arrow.collect_arrow(model.frames[name].select(*part.columns)) for name, part in model.item_frames.items()
+    }

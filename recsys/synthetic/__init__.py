@@ -1,7 +1,6 @@
 """A synthetic shop whose truth is known: raw logs as upstream systems write them, with planted dirt.
 
-Nothing here is part of the line from logs to recommendations; the line reads what this writes, except
-``truth/``.
+None of this is part of the pipeline, which reads what is written here, except ``truth/``.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def config_of(args: argparse.Namespace) -> ShopConfig:
-    """Turn flags into a config; raises ValueError with one sentence when they do not fit."""
+    """Turn flags into a config; raises ValueError with one sentence if they are invalid."""
     changes: dict[str, object] = {"n_users": args.users, "n_items": args.items}
     for pair in args.set:
         key, equals, value = pair.partition("=")
@@ -53,14 +53,14 @@ def config_of(args: argparse.Namespace) -> ShopConfig:
 
 
 def describe(manifest: Manifest, out_dir: str) -> str:
-    """Return a short account of a shop for people."""
+    """Return a short summary of a shop, for people."""
     rows, auc = manifest.rows, manifest.auc
     dirty = sum(manifest.defects["events"].values())
     return "\n".join([
         f"{rows['events']:,} events ({dirty:,} of them spoiled), {rows['impressions']:,} shown lists, "
-        f"{rows['catalog']:,} catalogue lines, {rows['profiles']:,} profiles",
+        f"{rows['catalog']:,} catalog lines, {rows['profiles']:,} profiles",
         f"{manifest.start} to {manifest.end} (exclusive), {manifest.distinct['users']:,} people, "
-        f"{manifest.bots['users']:,} bots, {100 * manifest.ctr:.1f} % of shown items clicked",
+        f"{manifest.bots['users']:,} bots, {100 * manifest.ctr:.1f}% of shown items clicked",
         f"AUC on shown items: popularity {auc['popularity']:.3f}, true probability {auc['truth']:.3f} "
         f"(without the position {auc['relevance']:.3f})",
         f"written to {out_dir}, see {MANIFEST_NAME}",
@@ -68,7 +68,7 @@ def describe(manifest: Manifest, out_dir: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns 0 when done and 2 for flags that do not fit."""
+    """Run the command; returns 0 when done and 2 for invalid flags."""
     args = parser().parse_args(argv)
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("recsys").setLevel(logging.INFO)

@@ -11,7 +11,7 @@ from recsys.synthetic import items as item_facts
 from recsys.synthetic.choices import REFUND, cart_probability, click_logit, order_probability
 from recsys.synthetic.hashing import Bools, Floats, Ints, below, mix, normal, pick, splitmix, uniform, unit
 from recsys.synthetic.policy import power_law_draw
-from recsys.synthetic.users import FAVOURITE_WEIGHTS
+from recsys.synthetic.users import FAVORITE_WEIGHTS
 from recsys.synthetic.visits import DAY_MS, Visits, click_probabilities, clicks
 from recsys.synthetic.world import World
 
@@ -29,7 +29,7 @@ _BROWSE_LOYAL = 0.85
 
 @dataclass(frozen=True, eq=False)
 class Actions:
-    """User actions, arrays of shape (n,); a session's rows are in the order they happened."""
+    """User actions, arrays of shape (n,); a session's rows are in the order in which they happened."""
 
     key: Ints
     """Unique over the whole log."""
@@ -42,17 +42,17 @@ class Actions:
     session: Ints
     """Row in the block's sessions."""
     step: Ints
-    """Order within the session, from 1; 0 for refunds."""
+    """Step within the session, from 1; 0 for refunds."""
     item: Ints
     """Item index."""
     price: Floats
     """EUR per unit."""
     quantity: Ints
-    """At least 1; 0 where the action has none."""
+    """At least 1; 0 if the action has none."""
     list_key: Ints
-    """The list clicked; -1 where there is none."""
+    """The list that was clicked; -1 if there is none."""
     position: Ints
-    """Position in that list, from 1; 0 where there is none."""
+    """Position in that list, from 1; 0 if there is none."""
 
     def take(self, rows: Ints | Bools) -> Actions:
         """Return the actions of some rows."""
@@ -78,7 +78,7 @@ Rows = TypeVar("Rows", Actions, _Pages)
 
 
 def make_actions(world: World, visits: Visits) -> Actions:
-    """Return every action of a block's sessions, refunds that fall within the log included."""
+    """Return every action of a block's sessions, including refunds that fall within the log."""
     logit, truth = click_probabilities(world, visits)
     clicked = _clicked_pages(world, visits, logit, clicks(world, visits, truth))
     browsed = _browsed_pages(world, visits)
@@ -86,7 +86,7 @@ def make_actions(world: World, visits: Visits) -> Actions:
 
 
 def _joined(first: Rows, second: Rows) -> Rows:
-    """Append the rows of two groups of arrays."""
+    """Concatenate two groups of arrays."""
     pairs = {f.name: (getattr(first, f.name), getattr(second, f.name)) for f in fields(first)}
     return type(first)(**{name: np.concatenate(pair) for name, pair in pairs.items()})
 
@@ -114,17 +114,17 @@ def _clicked_pages(world: World, visits: Visits, logit: Floats, hit: Bools) -> _
 
 
 def _browsed_pages(world: World, visits: Visits) -> _Pages:
-    """Return the pages people reach by themselves: the best liked of a few items of a liked category."""
+    """Return the pages people find by themselves: the one they like best of a few items of a category they like."""
     seed = world.cfg.seed
     count = pick(uniform(seed, "browse", visits.list_key), _BROWSE_CUMULATIVE)
     row = np.repeat(np.arange(len(count)), count)
     nth = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
     key = visits.list_key[row] * 16 + 12 + nth
     user_row = visits.list_user[row]
-    place = pick(uniform(seed, "browse-place", key), np.cumsum(FAVOURITE_WEIGHTS))
+    place = pick(uniform(seed, "browse-place", key), np.cumsum(FAVORITE_WEIGHTS))
     other = pick(uniform(seed, "browse-other", key), world.shares_cumulative[visits.day])
     loyal = uniform(seed, "browse-loyal", key) < _BROWSE_LOYAL
-    category = np.where(loyal, visits.who.favourites[user_row, place], other)[:, None]
+    category = np.where(loyal, visits.who.favorites[user_row, place], other)[:, None]
     option = key[:, None] * 8 + np.arange(_BROWSE_CHOICES)
     draws = uniform(seed, "browse-item", option)
     local = power_law_draw(draws, np.zeros_like(category), world.base[category], world.cfg.zipf)

@@ -1,4 +1,4 @@
-"""How people decide: the true probabilities of clicking, putting in the cart, buying and returning."""
+"""How people decide: the true probabilities of clicking, adding to the cart, buying and returning."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REFUND = 0.08
 
 _BASE = -2.35
 _LATENT = 0.62
-_FAVOURITE = np.array([0.9, 0.6, 0.3])
+_FAVORITE = np.array([0.9, 0.6, 0.3])
 
 
 def click_logit(world: World, who: Users, user_row: Ints, category: Ints, local: Ints, day: Ints) -> Floats:
@@ -50,16 +50,16 @@ def click_logit(world: World, who: Users, user_row: Ints, category: Ints, local:
         + item_facts.trend(world, item, days)
         + 0.5 * world.season[days, category]
         + _LATENT * latent
-        + _favour(who.favourites[user_row], category)
+        + _favor(who.favorites[user_row], category)
         - who.thrift[user_row][:, None] * dearer
     )
     return logit
 
 
-def _favour(favourites: Ints, category: Ints) -> Floats:
-    """Return the bonus of a favourite category: that of its best place among the three."""
-    same = favourites[:, None, :] == category[:, :, None]
-    bonus: Floats = np.max(np.where(same, _FAVOURITE, 0.0), axis=-1)
+def _favor(favorites: Ints, category: Ints) -> Floats:
+    """Return the bonus of a favorite category: that of its highest place among the three."""
+    same = favorites[:, None, :] == category[:, :, None]
+    bonus: Floats = np.max(np.where(same, _FAVORITE, 0.0), axis=-1)
     return bonus
 
 
@@ -70,7 +70,7 @@ def sigmoid(logit: Floats) -> Floats:
 
 
 def cart_probability(logit: Floats) -> Floats:
-    """Return the chance that a page viewed leads to the cart; grows with the click's log-odds."""
+    """Return the chance that a viewed page leads to the cart; grows with the log-odds of a click."""
     return sigmoid(-0.75 + 0.35 * np.clip(logit, -4.0, 4.0))
 
 

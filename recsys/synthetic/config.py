@@ -20,9 +20,9 @@ class ShopConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     seed: int = Field(7, description="any integer; the same seed and sizes give the same lines")
-    n_events: int = Field(1_000_000, ge=200, description="user actions aimed at (lines of events/)")
+    n_events: int = Field(1_000_000, ge=200, description="user actions to aim for (lines of events/)")
     n_users: int = Field(25_000, ge=20, description="people who may visit, bots and the anonymous included")
-    n_items: int = Field(5_000, ge=8 * MIN_ITEMS_PER_CATEGORY, description="items in the catalogue")
+    n_items: int = Field(5_000, ge=8 * MIN_ITEMS_PER_CATEGORY, description="items in the catalog")
     start: date = Field(date(2024, 1, 1), description="first day of the log (UTC)")
     days: int = Field(60, ge=2, le=3_650, description="days of the log")
     n_categories: int = Field(24, ge=4, le=24, description="leaf categories")
@@ -30,14 +30,14 @@ class ShopConfig(BaseModel):
     anonymous_share: float = Field(0.08, ge=0, le=0.9, description="visitors who never log in")
     profile_share: float = Field(0.8, ge=0, le=1, description="registered users with a profile row")
     bot_share: float = Field(0.001, ge=0, le=0.2, description="users that are bots; at least one unless 0")
-    bot_event_share: float = Field(0.03, ge=0, le=0.3, description="events that bots make, about")
+    bot_event_share: float = Field(0.03, ge=0, le=0.3, description="approximate share of events made by bots")
     new_user_share: float = Field(0.15, ge=0, le=0.9, description="users who first come within the log")
     cold_user_share: float = Field(0.03, ge=0, le=0.5, description="users first seen in the last cold_days")
-    cold_days: int = Field(5, ge=1, description="length of that last stretch, in days")
+    cold_days: int = Field(5, ge=1, description="length of that last period, in days")
     cold_item_share: float = Field(0.06, ge=0, le=0.3, description="items added while the log runs")
     explore_share: float = Field(0.05, ge=0, le=1, description="lists drawn uniformly (explore-v1)")
     trend_share: float = Field(0.15, ge=0, le=0.6, description="positions given to the week's trending items")
-    arrivals_share: float = Field(0.08, ge=0, le=0.3, description="positions given to items added lately")
+    arrivals_share: float = Field(0.08, ge=0, le=0.3, description="positions given to recently added items")
     dirt: float = Field(1.0, ge=0, le=20, description="factor on every defect rate (0: a clean log)")
     truth_sample: float = Field(1.0, gt=0, le=1, description="share of lists kept in truth/")
 
@@ -59,11 +59,11 @@ class ShopConfig(BaseModel):
         Parameters
         ----------
         n_events
-            User actions aimed at, at least 200.
+            User actions to aim for, at least 200.
         seed, days
             See the fields.
         changes
-            Any other field by name; wins over what would be chosen.
+            Any other field by name; overrides what would be chosen.
         """
         items = max(420, round(5 * math.sqrt(n_events)))
         chosen: dict[str, object] = {
@@ -93,5 +93,5 @@ class ShopConfig(BaseModel):
 
     @property
     def cells(self) -> int:
-        """Pairs of a day and a user, the unit that generation runs over."""
+        """Pairs of a day and a user, the unit of generation."""
         return self.days * self.n_users

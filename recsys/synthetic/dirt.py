@@ -1,4 +1,4 @@
-"""The defects that are planted, how often, and which row gets which: decided by a hash of the row's key."""
+"""Which defects are planted, how often, and in which rows: decided by a hash of the row's key."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EVENT_DEFECTS: Mapping[str, float] = {
 """Share of event rows that get each defect at ``dirt=1``; ``bad_quantity`` only where there is a quantity."""
 
 EVENT_ODDITIES: Mapping[str, float] = {"unknown_item": 0.001}
-"""Rows that are well-formed but name an item that the catalogue lacks: clean, and counted apart."""
+"""Well-formed rows that name an item missing from the catalog: clean, but counted separately."""
 
 IMPRESSION_DEFECTS: Mapping[str, float] = {
     "duplicate_row": 0.002,
@@ -41,7 +41,7 @@ PROFILE_DEFECTS: Mapping[str, float] = {"missing_id": 0.003}
 """Extra rows per profile; at least one of each when ``dirt`` is above 0."""
 
 REPEATS = ("duplicate_row", "duplicate_key")
-"""Defects that are one more row; the row that was repeated stays clean."""
+"""Defects that add a row; the row that is repeated stays clean."""
 
 _RESOLUTION = 1_000_000_000
 
@@ -74,7 +74,7 @@ def repeat(defect: str = "defect") -> Column:
 
 
 def spoil(value: Column, spoiled: Mapping[str, Column], defect: str = "defect") -> Column:
-    """Return ``value``, or what takes its place in rows that carry one of the defects."""
+    """Return ``value``, or its replacement in rows that carry one of the defects."""
     out = value
     for name, instead in spoiled.items():
         out = F.when(F.col(defect) == name, instead).otherwise(out)
@@ -82,5 +82,5 @@ def spoil(value: Column, spoiled: Mapping[str, Column], defect: str = "defect") 
 
 
 def cut_short(line: Column) -> Column:
-    """Return about the first 60 % of a line, as a write that was cut off leaves it."""
+    """Return about the first 60% of a line, as an interrupted write leaves it."""
     return line.substr(F.lit(1), (F.length(line) * 0.6).cast("int"))

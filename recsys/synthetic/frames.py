@@ -1,6 +1,6 @@
 """Spark frames of the shop's facts: numpy blocks through ``mapInArrow``, one pass per kind of row.
 
-Each input row stands for one block of users on one day, so the work is spread evenly and a worker holds one
+Each input row stands for one block of users on one day, so that the work is spread evenly and a worker holds one
 block at a time.
 """
 

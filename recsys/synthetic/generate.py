@@ -1,4 +1,4 @@
-"""Write a synthetic shop: raw logs, catalogue, profiles, the truth beside them, and the manifest."""
+"""Write a synthetic shop: raw logs, catalog, profiles, the truth beside them, and the manifest."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def generate(spark: SparkSession, cfg: ShopConfig, out_dir: str, *, partitions: 
     Parameters
     ----------
     spark
-        Any session; its time zone is set to UTC meanwhile.
+        Any session; its time zone is set to UTC while this runs.
     out_dir
-        A path that driver and executors share; what is there of an earlier shop is replaced.
+        A path that driver and executors share; an earlier shop there is replaced.
     partitions
         Tasks per pass; by default about one per 100,000 to 400,000 events. The lines do not depend on it.
     """
@@ -63,7 +63,7 @@ def default_partitions(cfg: ShopConfig) -> int:
 
 @contextmanager
 def _utc(spark: SparkSession) -> Iterator[None]:
-    """Print times in UTC within the block."""
+    """Format times in UTC within the block."""
     before = spark.conf.get("spark.sql.session.timeZone")
     spark.conf.set("spark.sql.session.timeZone", "UTC")
     try:
@@ -87,7 +87,7 @@ def _count_defects(names: Mapping[str, float]) -> list[Column]:
 
 
 def _write_lines(lines: DataFrame, path: str, measures: list[Column], *, by_day: bool) -> dict[str, float]:
-    """Write the ``value`` column as gzipped text and return what was counted meanwhile."""
+    """Write the ``value`` column as gzipped text, and return what was counted along the way."""
     seen = Observation()
     observed = lines.observe(seen, F.count(F.lit(1)).alias("rows"), *measures)
     kept = observed.select(*(["dt"] if by_day else []), "value")
@@ -97,7 +97,7 @@ def _write_lines(lines: DataFrame, path: str, measures: list[Column], *, by_day:
 
 
 def _events(spark: SparkSession, cfg: ShopConfig, out: str, rate: float, tasks: int) -> dict[str, float]:
-    """Write the actions; refunds come days after their order, so the rows are gathered by day first."""
+    """Write the actions. Refunds come days after their order, so the rows are first gathered by day."""
     dirty = with_event_defects(frame_of(spark, cfg, "events", rate=rate, partitions=tasks), cfg)
     files = F.pmod(F.xxhash64("event_id"), F.lit(max(1, tasks // cfg.days)))
     gathered = dirty.repartition(tasks, F.col("dt"), files)
@@ -117,7 +117,7 @@ def _impressions(spark: SparkSession, cfg: ShopConfig, out: str, rate: float, ta
 
 
 def _catalog(spark: SparkSession, cfg: ShopConfig, out: str) -> dict[str, float]:
-    """Write the catalogue."""
+    """Write the catalog."""
     seen = Observation()
     added = F.count_if(F.col("defect").isNull() & (F.col("added_at") >= cfg.start.isoformat())).alias("cold")
     rows = reference.catalog_rows(spark, cfg).observe(
@@ -135,7 +135,7 @@ def _profiles(spark: SparkSession, cfg: ShopConfig, out: str) -> dict[str, float
 
 
 def _truth(spark: SparkSession, cfg: ShopConfig, out: str, rate: float, tasks: int) -> dict[str, float]:
-    """Write the true probabilities of shown items, and sum them up."""
+    """Write the true probabilities of shown items, and summarize them."""
     facts = frame_of(spark, cfg, "truth", rate=rate, partitions=tasks)
     facts.write.mode("overwrite").parquet(f"{out}/truth")
     written = spark.read.schema(facts.schema).parquet(f"{out}/truth")
@@ -143,7 +143,7 @@ def _truth(spark: SparkSession, cfg: ShopConfig, out: str, rate: float, tasks: i
 
 
 def _manifest(cfg: ShopConfig, counts: dict[str, dict[str, float]], found: dict[str, float]) -> Manifest:
-    """Put what was counted in order."""
+    """Arrange the counts as a manifest."""
     events = {name: int(value) for name, value in counts["events"].items()}
     planted = {
         "events": dirt.EVENT_DEFECTS,

@@ -1,6 +1,6 @@
 """Counter-based randomness: every draw is a hash of what it is for, never the state of a generator.
 
-A value depends on the seed, a purpose and integer keys alone, so it is the same in any partition, batch or
+A value depends only on the seed, a purpose and integer keys, so it is the same in any partition, batch or
 order. The mixing step is SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
 OOPSLA 2014), a bijection of 64-bit words.
 """

@@ -14,9 +14,9 @@ BRANDS: tuple[str, ...] = (
     "Kestrel", "Lomond", "Marlowe", "Norrland", "Orsini", "Pemberton", "Quill", "Ravello", "Sorrel", "Tamsin",
     "Umbra", "Velden", "Wexford", "Yarrow",
 )  # fmt: skip
-"""Brands; each sells in every category a hash gives it, and has one latent direction everywhere."""
+"""Brands; each sells in the categories that a hash gives it, and has the same latent direction in all of them."""
 
-COLOURS = ("Blue", "Red", "Green", "Black", "White", "Grey", "Amber", "Teal", "Ivory", "Rose", "Olive")
+COLORS = ("Blue", "Red", "Green", "Black", "White", "Grey", "Amber", "Teal", "Ivory", "Rose", "Olive")
 MATERIALS = ("Wool", "Linen", "Oak", "Steel", "Cotton", "Cork", "Glass", "Bamboo", "Felt", "Copper", "Silk")
 
 BRANDS_PER_CATEGORY = 6
@@ -32,7 +32,7 @@ _SKU_FACTOR = 2654435761
 
 @dataclass(frozen=True, eq=False)
 class Items:
-    """Attributes of items; every array has the shape of the indices asked for."""
+    """Attributes of items; every array has the shape of the requested indices."""
 
     brand: Ints
     """Index into ``BRANDS``."""
@@ -41,7 +41,7 @@ class Items:
     list_price: Floats
     """EUR, two decimals."""
     appeal: Floats
-    """Time-free part of the click logit that is common to all users."""
+    """The part of the click logit that is constant over time and common to all users."""
     vector: Floats
     """Latent vector, shape (..., DIMENSIONS); each entry has variance about 1."""
 
@@ -68,7 +68,7 @@ def describe(world: World, category: Ints, local: Ints) -> Items:
 
 
 def trend(world: World, item: Ints, day: Ints) -> Floats:
-    """Return the logit part by which an item rises and falls over time, within about +-1."""
+    """Return the part of the logit by which an item rises and falls over time, within about +-1."""
     words = mix(world.cfg.seed, "item-trend", item)
     period = 30.0 + 60.0 * uniform(world.cfg.seed, "item-period", item)
     phase = fields(words)
@@ -77,18 +77,18 @@ def trend(world: World, item: Ints, day: Ints) -> Floats:
 
 
 def price_on(world: World, item: Ints, list_price: Floats, day: Ints | int) -> Floats:
-    """Return the price of an item on a day, EUR: list price, or less in the weeks it is promoted."""
+    """Return the price of an item on a day, in EUR: the list price, or less in weeks in which it is promoted."""
     promoted = uniform(world.cfg.seed, "promotion", item, np.asarray(day // 7, dtype=np.int64)) < _PROMOTED
     return np.where(promoted, np.maximum(np.round(list_price * _DISCOUNT, 2), 0.4), list_price)
 
 
 def sku_number(world: World, item: Ints) -> Ints:
-    """Return the number that the public id shows, in [0, 2**32): a bijection of the index."""
+    """Return the number in the public id, in [0, 2**32): a bijection of the index."""
     offset = int(mix(world.cfg.seed, "sku"))
     return np.asarray((item * _SKU_FACTOR + offset % 2**31) % 2**32, dtype=np.int64)
 
 
 def words_of(world: World, item: Ints) -> tuple[Ints, Ints, Bits]:
-    """Return indices of the colour and material in an item's title, and spare bits for its punctuation."""
+    """Return the indices of the color and material in an item's title, and spare bits for its punctuation."""
     words = mix(world.cfg.seed, "title", item)
-    return below(words, len(COLOURS)), below(splitmix(words), len(MATERIALS)), words
+    return below(words, len(COLORS)), below(splitmix(words), len(MATERIALS)), words

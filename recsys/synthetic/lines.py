@@ -1,4 +1,4 @@
-"""From facts to the lines of the raw logs: public ids, time formats, JSON, and the planted dirt.
+"""Turns facts into lines of the raw logs: public ids, time formats, JSON, and the planted dirt.
 
 Each function maps the frame of ``recsys.synthetic.frames`` to columns ``dt`` (UTC date, string), ``value``
 (the line), ``defect`` (name or null) and what the manifest counts.
@@ -38,7 +38,7 @@ def named(names: Sequence[str], index: Column) -> Column:
 
 
 def _moved(milliseconds: int) -> Column:
-    """Return the event's time moved on; the session's time zone must be UTC."""
+    """Return the event's time, moved forward; the session's time zone must be UTC."""
     return F.date_format(F.timestamp_millis(F.col("ts_ms") + milliseconds), _ISO)
 
 
@@ -57,7 +57,7 @@ def with_event_defects(facts: DataFrame, cfg: ShopConfig) -> DataFrame:
 
 
 def _event_fields() -> list[Column]:
-    """Return the fields of an event line, spoiled where the row carries a defect."""
+    """Return the fields of an event line, spoiled if the row carries a defect."""
     price, number = F.col("price"), F.col("sku")
     null = F.lit(None)
     later = {"future_time": _moved(_TEN_YEARS_MS), "duplicate_key": _moved(2_000)}
@@ -90,7 +90,7 @@ def _event_fields() -> list[Column]:
 
 
 def event_lines(dirty: DataFrame) -> DataFrame:
-    """Print event facts that have been through ``with_event_defects``."""
+    """Format event facts that have been through ``with_event_defects``."""
     line = F.to_json(F.struct(*_event_fields()))
     as_text = F.regexp_replace(line, r'"price":[-0-9.E]+', '"price":"n/a"')
     kept = F.col("defect").isNull() | F.col("defect").isin(*EVENT_ODDITIES)
@@ -106,7 +106,7 @@ def event_lines(dirty: DataFrame) -> DataFrame:
 
 
 def impression_lines(facts: DataFrame, cfg: ShopConfig) -> DataFrame:
-    """Print shown lists, with their dirt; adds ``items``, the number of items on clean lists."""
+    """Format shown lists, with their dirt; adds ``items``, the number of items on clean lists."""
     chosen = choose("list_id", IMPRESSION_DEFECTS, seed=cfg.seed, purpose="list-dirt", dirt=cfg.dirt)
     picked = facts.select("*", _date(cfg), chosen.alias("picked"))
     dirty = picked.select("*", repeat("picked").alias("defect")).drop("picked")

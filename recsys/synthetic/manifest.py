@@ -30,21 +30,21 @@ class Manifest(BaseModel):
     event_types: dict[str, int] = Field(description="clean event lines per raw type")
     anonymous_events: int = Field(description="clean event lines without a user id")
     bots: dict[str, int] = Field(description="users that are bots, and their clean event lines")
-    distinct: dict[str, int] = Field(description="people and items shown, in the truth sample")
+    distinct: dict[str, int] = Field(description="people, and items shown, in the truth sample")
     cold: dict[str, int] = Field(
-        description="users whose first list in the truth sample is of the last cold_days (above 5 M events, where not "
-        "all lists are in it, somewhat too many), items added in the log"
+        description="users whose first list in the truth sample is in the last cold_days (somewhat too many above 5 M "
+        "events, where the sample is not complete), items added during the log"
     )
     auc: dict[str, float] = Field(description="truth, relevance, popularity; sample: share of lists used")
-    ctr: float = Field(description="clicks per shown item, bots left out")
+    ctr: float = Field(description="clicks per shown item, bots excluded")
 
     def save(self, out_dir: str) -> None:
-        """Write the manifest beside the logs; done last, so that its presence marks a complete shop."""
+        """Write the manifest next to the logs; done last, so that its presence marks a complete shop."""
         (Path(out_dir) / MANIFEST_NAME).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     @staticmethod
     def withdraw(out_dir: str) -> None:
-        """Remove the manifest of an earlier shop, so that a run that is cut off leaves none."""
+        """Remove the manifest of an earlier shop, so that an interrupted run leaves none."""
         (Path(out_dir) / MANIFEST_NAME).unlink(missing_ok=True)
 
     @classmethod

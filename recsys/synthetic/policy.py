@@ -1,6 +1,6 @@
 """The logging policy: which items a list shows, and the exact probability of each at its position.
 
-The items of a category are cut into ``LIST_LENGTH`` strata by their place, small ones for the most popular
+The items of a category are cut into ``LIST_LENGTH`` strata by their place, with smaller strata for the most popular
 places. A list rotates the strata over its positions by a uniform shift, and each position draws one item of its
 stratum, so that a list never repeats an item and the probability of an item at a position has a closed form:
 

@@ -1,4 +1,4 @@
-"""How often people must come for the log to reach the size asked for."""
+"""How often people must visit for the log to reach its target size."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def session_rate(cfg: ShopConfig) -> float:
     """Return the sessions per day of a user with activity 1 that give about ``cfg.n_events`` actions.
 
     Looks at no more than 200,000 users and a few blocks of visits, whatever the size of the shop, and depends
-    on nothing but the config. Aims 1.5 % above the target, so that a large log holds what was asked for.
+    on the config alone. Aims 1.5% above the target, so that a large log does not fall short of it.
     """
     world = build_world(cfg)
     target = cfg.n_events * _MARGIN * (1.0 - (cfg.bot_event_share if cfg.n_bots else 0.0))
@@ -36,18 +36,18 @@ class _Survey:
     def __init__(self, world: World) -> None:
         cfg = world.cfg
         people_count = cfg.n_users - cfg.n_bots
-        asked = _spread(cfg.n_bots, people_count, _SURVEYED_USERS)
-        who = people.describe(world, asked)
+        surveyed = _spread(cfg.n_bots, people_count, _SURVEYED_USERS)
+        who = people.describe(world, surveyed)
         days = np.concatenate([[0.0], np.cumsum(world.weekday)])
         first = np.clip(who.first_day, 0, cfg.days)
         last = np.clip(who.last_day + 1, first, cfg.days)
-        self._weight = people_count / len(asked)
+        self._weight = people_count / len(surveyed)
         self._exposure: Floats = who.activity * (days[last] - days[first])
         arrives = who.first_day >= 0
         self._first_visit: Floats = (who.activity * world.weekday[np.minimum(first, cfg.days - 1)])[arrives]
 
     def sessions(self, rate: float) -> float:
-        """Expected sessions over the log; who arrives within it comes at least once on the first day."""
+        """Expected sessions over the log; users who arrive within it visit at least once on their first day."""
         forced = np.exp(-rate * self._first_visit).sum()
         return float(self._weight * (rate * self._exposure.sum() + forced))
 
@@ -69,10 +69,10 @@ def _spread(first: int, count: int, limit: int) -> Ints:
 def _actions_per_session(world: World, rate: float) -> float:
     """Measure actions per session of people on a few days."""
     cfg = world.cfg
-    asked = _spread(cfg.n_bots, cfg.n_users - cfg.n_bots, BLOCK)
+    surveyed = _spread(cfg.n_bots, cfg.n_users - cfg.n_bots, BLOCK)
     actions = sessions = 0
     for day in _spread(0, cfg.days, _PILOT_DAYS):
-        visits = make_visits(world, int(day), asked, rate=rate)
+        visits = make_visits(world, int(day), surveyed, rate=rate)
         actions += len(make_actions(world, visits).key)
         sessions += len(visits.session_key)
     return actions / max(sessions, 1) if actions else 5.0

@@ -1,4 +1,4 @@
-"""The catalogue and the user profiles: one line per item and per registered user, plus planted bad lines."""
+"""The catalog and the user profiles: one line per item and per registered user, plus planted bad lines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from recsys.synthetic.visits import DAY_MS
 from recsys.synthetic.world import CATEGORIES, build_world
 
 ITEM_SCHEMA = (
-    "idx bigint, sku string, category int, brand int, colour int, material int, style int, "
+    "idx bigint, sku string, category int, brand int, color int, material int, style int, "
     "list_price double, in_stock boolean, added_ms bigint, updated_ms bigint"
 )
 USER_SCHEMA = "idx bigint, uid string, country int, segment int, birth_year int, registered_at bigint"
@@ -33,7 +33,7 @@ _ROWS_PER_PARTITION = 250_000
 
 
 def catalog_rows(spark: SparkSession, cfg: ShopConfig) -> DataFrame:
-    """Return the catalogue's columns as they are written, and ``defect``."""
+    """Return the catalog's columns as they are written, and ``defect``."""
     facts = _numbered(spark, cfg.n_items).mapInArrow(partial(_items, cfg=cfg), ITEM_SCHEMA)
     rows = facts.select(
         "*", _with_extras(range(len(CATALOG_DEFECTS)), CATALOG_DEFECTS, cfg, "catalog-dirt").alias("defect")
@@ -86,9 +86,9 @@ def _first_profiles(cfg: ShopConfig) -> list[int]:
 
 
 def _with_extras(firsts: Iterable[int], rates: Mapping[str, float], cfg: ShopConfig, purpose: str) -> Column:
-    """Return null once for each row, and the name of every defect that the row gets an extra line for.
+    """Return null once for each row, and the name of every defect for which the row gets an extra line.
 
-    The rows with the numbers `firsts` get one of each, so that no kind is absent from a small shop.
+    The rows numbered `firsts` get one of each, so that even a small shop has every kind.
     """
     lines = [F.array(F.lit(None).cast("string"))]
     planted = dict(zip(rates, firsts, strict=False))
@@ -102,14 +102,14 @@ def _with_extras(firsts: Iterable[int], rates: Mapping[str, float], cfg: ShopCon
 
 
 def _title() -> Column:
-    """Return a readable title; some hold a comma, some double quotes."""
-    colour = named(item_facts.COLOURS, F.col("colour"))
+    """Return a readable title; some contain a comma, some double quotes."""
+    color = named(item_facts.COLORS, F.col("color"))
     material = named(item_facts.MATERIALS, F.col("material"))
     noun = named([noun for _, noun, _ in CATEGORIES], F.col("category"))
     number = F.lpad((F.col("idx") % 10_000).cast("string"), 4, "0")
-    plain = F.concat_ws(" ", colour, material, noun, number)
-    comma = F.concat(noun, F.lit(", "), colour, F.lit(" "), material, F.lit(" "), number)
-    quoted = F.concat(colour, F.lit(' "'), material, F.lit('" '), noun, F.lit(" "), number)
+    plain = F.concat_ws(" ", color, material, noun, number)
+    comma = F.concat(noun, F.lit(", "), color, F.lit(" "), material, F.lit(" "), number)
+    quoted = F.concat(color, F.lit(' "'), material, F.lit('" '), noun, F.lit(" "), number)
     return F.when(F.col("style") == 0, comma).when(F.col("style") == 1, quoted).otherwise(plain)
 
 
@@ -120,7 +120,7 @@ def _items(batches: Iterator[pa.RecordBatch], *, cfg: ShopConfig) -> Iterator[pa
         item = batch.column(0).to_numpy()
         category, local = world.locate(item)
         facts = item_facts.describe(world, category, local)
-        colour, material, words = item_facts.words_of(world, item)
+        color, material, words = item_facts.words_of(world, item)
         arrival = world.arrival_day(category, local)
         age = 60 + below(mix(cfg.seed, "item-age", item), 900)
         touched = (age * unit(splitmix(words))).astype(np.int64)
@@ -129,7 +129,7 @@ def _items(batches: Iterator[pa.RecordBatch], *, cfg: ShopConfig) -> Iterator[pa
             "sku": item_ids(world, item),
             "category": category.astype(np.int32),
             "brand": facts.brand.astype(np.int32),
-            "colour": colour.astype(np.int32),
+            "color": color.astype(np.int32),
             "material": material.astype(np.int32),
             "style": below(words, 12).astype(np.int32),
             "list_price": facts.list_price,
@@ -140,7 +140,7 @@ def _items(batches: Iterator[pa.RecordBatch], *, cfg: ShopConfig) -> Iterator[pa
 
 
 def _profiles(batches: Iterator[pa.RecordBatch], *, cfg: ShopConfig) -> Iterator[pa.RecordBatch]:
-    """Make the profiles of those users numbered in the batches who registered and filled one in."""
+    """Make the profiles of the numbered users who registered and filled one in."""
     world = build_world(cfg)
     for batch in batches:
         user = batch.column(0).to_numpy()

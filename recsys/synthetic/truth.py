@@ -1,4 +1,4 @@
-"""What the true click probabilities reach: AUC by ranks over grouped scores, computed in Spark."""
+"""How well the true click probabilities predict: AUC by ranks over grouped scores, computed in Spark."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def auc_by_name(frame: DataFrame, scores: Mapping[str, Column], label: Column) -
 
 
 def summary(truth: DataFrame, *, cold_from: int) -> dict[str, float]:
-    """Return what the shown positions of people tell.
+    """Summarize the positions that were shown to people.
 
     Parameters
     ----------
     truth
-        The truth table; bots are left out.
+        The truth table; bots are excluded.
     cold_from
-        Day of the log; who is first seen on or after it is a cold user.
+        Day of the log; a user first seen on or after it is a cold user.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def summary(truth: DataFrame, *, cold_from: int) -> dict[str, float]:
         ``truth``: AUC of the true click probability, position included (the ceiling). ``relevance``: AUC of
         the probability without the position. ``popularity``: AUC of the item's number of clicks. ``ctr``:
         clicks per shown item. ``users``, ``items``: distinct visitors and items. ``cold_users``: the cold
-        ones. ``rows``: shown positions, those of bots included.
+        ones. ``rows``: shown positions, including those of bots.
     """
     people = truth.where(~F.col("is_bot"))
     rows = F.count(F.lit(1))

@@ -1,4 +1,4 @@
-"""Who visits: taste, purse, activity, first and last day, each a function of the user's index."""
+"""Who visits: taste, budget, activity, first and last day, each a function of the user's index."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ COUNTRIES = ("DE", "FR", "GB", "NL", "ES", "IT", "PL", "SE")
 SEGMENTS = ("budget", "standard", "premium")
 DEVICES = ("mobile", "desktop", "app", "tablet")
 
-FAVOURITE_WEIGHTS = np.array([0.55, 0.30, 0.15])
-"""How a user's visits split over the first, second and third favourite category."""
+FAVORITE_WEIGHTS = np.array([0.55, 0.30, 0.15])
+"""How a user's visits are split over the first, second and third favorite category."""
 
 MEAN_HUMAN_ACTIVITY = float(np.exp(0.9**2 / 2))
 _COUNTRY_CUMULATIVE = np.cumsum([0.27, 0.19, 0.16, 0.11, 0.09, 0.08, 0.06, 0.04])
@@ -39,7 +39,7 @@ _UID_FACTOR = 2654435761 * 2 + 1
 
 @dataclass(frozen=True, eq=False)
 class Users:
-    """Attributes of users; every array has the shape of the indices asked for."""
+    """Attributes of users; every array has the shape of the requested indices."""
 
     is_bot: Bools
     anonymous: Bools
@@ -49,12 +49,12 @@ class Users:
     """Day of the first possible visit; negative when before the log."""
     last_day: Ints
     """Last day with visits, possibly beyond the log."""
-    favourites: Ints
+    favorites: Ints
     """Categories by preference, shape (..., 3); may repeat."""
     vector: Floats
     """Latent taste, shape (..., DIMENSIONS)."""
     thrift: Floats
-    """Price sensitivity: what the click logit loses per unit of log price."""
+    """Price sensitivity: how much the click logit falls per unit of log price."""
     country: Ints
     birth_year: Ints
     device: Ints
@@ -76,7 +76,7 @@ def describe(world: World, user: Ints) -> Users:
         activity=np.where(is_bot, _bot_activity(cfg), activity),
         first_day=first_day,
         last_day=last_day,
-        favourites=_favourites(world, user, country * _AGE_BANDS + (birth_year - 1945) // 10),
+        favorites=_favorites(world, user, country * _AGE_BANDS + (birth_year - 1945) // 10),
         vector=fields(mix(seed, "user-taste", user)),
         thrift=0.5 + 0.55 * normal(seed, "thrift", user),
         country=country,
@@ -107,8 +107,8 @@ def _lifetime(cfg: ShopConfig, user: Ints, is_bot: Bools) -> tuple[Ints, Ints]:
     return first.astype(np.int64), last.astype(np.int64)
 
 
-def _favourites(world: World, user: Ints, cohort: Ints) -> Ints:
-    """Draw three favourite categories; for some users the first follows the cohort (country, age)."""
+def _favorites(world: World, user: Ints, cohort: Ints) -> Ints:
+    """Draw three favorite categories; for some users the first follows the cohort (country, age)."""
     seed = world.cfg.seed
     shares = np.cumsum(np.arange(1, world.cfg.n_categories + 1, dtype=np.float64) ** -0.5)
     shares = shares / shares[-1]
@@ -120,7 +120,7 @@ def _favourites(world: World, user: Ints, cohort: Ints) -> Ints:
 
 
 def uid_number(world: World, user: Ints) -> Ints:
-    """Return the number that the public id shows, in [0, 2**40): a bijection of the index."""
+    """Return the number in the public id, in [0, 2**40): a bijection of the index."""
     offset = int(mix(world.cfg.seed, "uid")) % 2**31
     factor = np.uint64(_UID_FACTOR)
     scrambled = (user.astype(np.uint64) * factor + np.uint64(offset)) & np.uint64(2**40 - 1)
@@ -128,5 +128,5 @@ def uid_number(world: World, user: Ints) -> Ints:
 
 
 def segment_of(thrift: Floats) -> Ints:
-    """Return the index into ``SEGMENTS`` that a price sensitivity falls in."""
+    """Return the index into ``SEGMENTS`` for a price sensitivity."""
     return np.where(thrift > 0.8, 0, np.where(thrift > 0.1, 1, 2)).astype(np.int64)

@@ -14,7 +14,7 @@ from recsys.synthetic.policy import HOME, Slate, draw_slates
 from recsys.synthetic.world import World
 
 BLOCK = 8_192
-"""Users handled at once; bounds the memory of a worker."""
+"""Users processed at once; bounds the memory of a worker."""
 
 DAY_MS = 86_400_000
 SESSIONS_LIMIT = 16
@@ -84,15 +84,15 @@ def _session_counts(world: World, day: int, user: Ints, who: people.Users, rate:
 
 
 def _pages(world: World, visits_user: Ints, who: people.Users, list_key: Ints, day: int) -> Ints:
-    """Choose the page of each list: home, a favourite category, or another by the day's demand."""
+    """Choose the page of each list: home, a favorite category, or another by the day's demand."""
     seed = world.cfg.seed
     draw = uniform(seed, "page", list_key)
     words = mix(seed, "page-category", list_key)
-    place = pick(uniform(seed, "favourite-place", list_key), np.cumsum(people.FAVOURITE_WEIGHTS))
-    favourite = who.favourites[visits_user, place]
+    place = pick(uniform(seed, "favourite-place", list_key), np.cumsum(people.FAVORITE_WEIGHTS))
+    favorite = who.favorites[visits_user, place]
     other = pick(uniform(seed, "other-category", list_key), world.shares_cumulative[day])
     loyal = draw < _HOME_SHARE + (1 - _HOME_SHARE) * _LOYAL_SHARE
-    category = np.where(loyal, favourite, other)
+    category = np.where(loyal, favorite, other)
     category = np.where(who.is_bot[visits_user], below(words, world.cfg.n_categories), category)
     return np.where(draw < _HOME_SHARE, HOME, category)
 
@@ -148,7 +148,7 @@ def make_visits(world: World, day: int, user: Ints, *, rate: float) -> Visits:
 
 
 def click_probabilities(world: World, visits: Visits) -> tuple[Floats, Floats]:
-    """Return log-odds of a click once looked at, and true click probabilities, shape (N, LIST_LENGTH)."""
+    """Return the log-odds of a click on an item that was looked at, and true probabilities, shape (N, LIST_LENGTH)."""
     user_row = visits.list_user
     days = np.full(len(user_row), visits.day, dtype=np.int64)
     logit = click_logit(world, visits.who, user_row, visits.slate.category, visits.slate.local, days)

@@ -58,7 +58,7 @@ class World:
     sizes: Ints
     """Items per category, shape (C,)."""
     base: Ints
-    """Items per category sold from the first day, shape (C,)."""
+    """Items per category on sale from the first day, shape (C,)."""
     strata: Ints
     """First place of each stratum of ``base`` and its end, shape (C, LIST_LENGTH + 1)."""
     starts: Ints
@@ -78,7 +78,7 @@ class World:
         return np.cumsum(self.shares, axis=1)
 
     def arrival_day(self, category: Ints, local: Ints) -> Ints:
-        """Day on which an item is added, -1 for those sold from the first day."""
+        """Day on which an item is added, -1 for those on sale from the first day."""
         order = local - self.base[category]
         cold = np.maximum(self.sizes[category] - self.base[category], 1)
         day = ((order + 1) * self.cfg.days) // (cold + 1)
@@ -91,7 +91,7 @@ class World:
 
 
 def _split_items(cfg: ShopConfig) -> Ints:
-    """Share the items over categories: bigger ones first, none below the minimum; sums to ``n_items``."""
+    """Divide the items among categories: bigger ones first, none below the minimum; sums to ``n_items``."""
     weights = np.arange(1, cfg.n_categories + 1, dtype=np.float64) ** -0.6
     free = cfg.n_items - MIN_ITEMS_PER_CATEGORY * cfg.n_categories
     sizes = MIN_ITEMS_PER_CATEGORY + np.floor(free * weights / weights.sum()).astype(np.int64)

@@ -3,48 +3,50 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
 
+from tools.measures import circles, import_graph
+
 pytestmark = pytest.mark.fast
 
 ROOT = Path(__file__).parents[2]
-LAYERS = {
-    "recsys": 0,
-    "recsys.errors": 0,
-    "recsys.progress": 0,
-    "recsys.config": 1,
-    "recsys.tables": 1,
-    "recsys.transforms": 2,
-    "recsys.retrieval": 2,
-    "recsys.ranking": 2,
-    "recsys.evaluation": 2,
-    "recsys.synthetic": 2,
-    "recsys.io": 2,
-    "recsys.runner": 2,
-    "recsys.spark": 2,
-    "recsys.demo": 3,
-    "jobs": 3,
-    "conf": 3,
-}
-LOGIC = ("recsys.transforms", "recsys.retrieval", "recsys.ranking", "recsys.evaluation", "recsys.synthetic")
-EDGE = ("recsys.io", "recsys.runner", "recsys.spark")
-TRAINING_SIDE = (
-    "spec",
-    "model",
-    "data",
-    "train",
-    "optimizer",
-    "metrics",
-    "calibration",
-    "bundle",
-    "layout",
-    "comm",
+ROOMS = (
+    ("recsys.errors", "recsys.progress", "recsys.settings", "recsys.arrow"),
+    ("recsys.failures", "recsys.environment"),
+    ("recsys.spark",),
+    ("recsys.data",),
+    ("recsys.ingest",),
+    ("recsys.features",),
+    ("recsys.retrieval",),
+    ("recsys.ctr",),
+    ("recsys.rerank",),
+    ("recsys.publishing",),
+    ("recsys.evaluation", "recsys.synthetic", "recsys.library"),
+    ("recsys.config",),
+    ("recsys.store",),
+    ("recsys.pipeline",),
+    ("recsys.demo",),
+    ("jobs", "conf"),
 )
-PURE_LAYER_0 = ("recsys/errors.py", "recsys/progress.py", "recsys/__init__.py")
-# The one module of a logic package that is a program, and so may build a session.
-PROGRAMS = ("recsys/synthetic/__main__.py",)
+"""From the bottom up: a room imports from rooms above it in this list alone, and from itself."""
+LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
+LOGIC = tuple(
+    f"recsys.{name}"
+    for name in ["ingest", "features", "retrieval", "ctr", "rerank", "publishing", "evaluation", "synthetic"]
+)
+SHARED = ("recsys.spark.share",)
+"""What logic may use of the session's module: an object for all executors."""
+LAUNCHER = "recsys.ctr.training.launcher"
+CLUSTER_FACTS = tuple(f"recsys.spark.{name}" for name in ("executor_slots", "worker_python", "dynamic_allocation"))
+"""What the launcher may ask about the cluster besides."""
+CLUSTER_ONLY = ("_jvm", "_jsc", "sparkContext", "SparkContext", "_jsparkSession")
+TRAINING_SIDE = ("recsys/ctr/inputs/spec.py", "recsys/ctr/inputs/layout.py", "recsys/ctr/training/loop.py")
+PURE = ("recsys/errors.py", "recsys/progress.py")
+PROGRAMS = (ROOT / "recsys" / "synthetic" / "__main__.py",)
+"""Modules of a logic room that run as a program, and so may ask `recsys.spark` for a session."""
 
 
 def _files(*folders: str) -> list[Path]:
@@ -57,48 +59,47 @@ def _module(path: Path) -> str:
 
 
 def _imports(path: Path) -> set[str]:
-    """Every module that a file imports, at the top or within a function, as absolute names."""
+    """Every module or name that a file imports, at the top, within a function or for types alone, in full."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import; write the whole name"
-            base = node.module or ""
-            found.add(base)
-            found |= {f"{base}.{alias.name}" for alias in node.names if (ROOT / base.replace(".", "/")).is_dir()}
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
 
 
-def _package(module: str) -> str:
-    parts = module.split(".")
+def _logic() -> list[Path]:
+    return [path for path in _files("recsys") if _module(path).startswith(LOGIC) and path not in PROGRAMS]
+
+
+def _room(name: str) -> str:
+    parts = name.split(".")
     return parts[0] if parts[0] in ("jobs", "conf") else ".".join(parts[:2])
-
-
-def _ours(imports: set[str]) -> set[str]:
-    packages = {_package(name) for name in imports if name.split(".")[0] in ("recsys", "jobs")}
-    return {package for package in packages if package in LAYERS}
 
 
 @pytest.mark.parametrize("path", _files("recsys", "jobs"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_go_down_only(path: Path) -> None:
-    mine = _package(_module(path))
-    assert mine in LAYERS, f"{path}: package {mine} has no layer; name it in docs/architecture.md and here"
-    up = {other for other in _ours(_imports(path)) if LAYERS[other] > LAYERS[mine]}
+    mine = _room(_module(path))
+    if mine == "recsys":  # the front door looks into every room
+        return
+    assert mine in LEVEL, f"{path}: room {mine} has no place in ROOMS; name it in docs/architecture.md too"
+    others = {name for name in _imports(path) if _room(name) in LEVEL and _room(name) != mine}
+    up = {name for name in others if LEVEL[_room(name)] >= LEVEL[mine]}
     assert not up, f"{path} imports {sorted(up)}, which lie above it"
 
 
-def _logic_files() -> list[Path]:
-    programs = {ROOT / name for name in PROGRAMS}
-    return [path for path in _files("recsys") if _module(path).startswith(LOGIC) and path not in programs]
+@pytest.mark.parametrize("path", _logic(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_logic_takes_little_from_the_session_module(path: Path) -> None:
+    allowed = (*SHARED, *CLUSTER_FACTS) if _module(path) == LAUNCHER else SHARED
+    taken = {name for name in _imports(path) if name.startswith("recsys.spark")} - set(allowed)
+    assert not taken, f"{path} imports {sorted(taken)}; take frames and values by keyword instead"
 
 
-@pytest.mark.parametrize("path", _logic_files(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_logic_never_imports_the_edge(path: Path) -> None:
-    edge = {other for other in _imports(path) if other.startswith(EDGE)}
-    assert not edge, f"{path} imports {sorted(edge)}; take frames and values by keyword instead"
-    configs = {other for other in _imports(path) if other in ("recsys.config.Config", "recsys.config.root")}
-    assert not configs, f"{path} imports the Config; take values by keyword instead"
+def test_modules_form_no_circle() -> None:
+    trees = {_module(path): ast.parse(path.read_text(encoding="utf-8")) for path in _files("recsys")}
+    assert circles(import_graph(trees)) == []
 
 
 def test_jobs_never_import_each_other() -> None:
@@ -107,26 +108,25 @@ def test_jobs_never_import_each_other() -> None:
         assert not others, f"{path} imports {sorted(others)}"
 
 
-def test_layer_0_is_standard_library_only() -> None:
-    import sys
-
-    for name in PURE_LAYER_0:
+def test_the_bottom_is_standard_library_only() -> None:
+    for name in PURE:
         foreign = {other.split(".")[0] for other in _imports(ROOT / name)} - set(sys.stdlib_module_names)
         assert not foreign - {""}, f"{name} imports {sorted(foreign)}"
 
 
-def test_transforms_never_import_tensorflow() -> None:
-    for path in _files("recsys/transforms", "recsys/retrieval"):
+def test_only_the_ranker_imports_tensorflow() -> None:
+    allowed = tuple(ROOT / "recsys" / "ctr" / room for room in ("networks", "training", "serving"))
+    for path in _files("recsys"):
+        if path.is_relative_to(allowed[0]) or path.is_relative_to(allowed[1]) or path.is_relative_to(allowed[2]):
+            continue
         heavy = {other for other in _imports(path) if other.split(".")[0] in ("tensorflow", "keras", "horovod")}
         assert not heavy, f"{path} imports {sorted(heavy)}"
 
 
-def test_training_side_never_imports_pyspark() -> None:
+def test_training_never_imports_pyspark() -> None:
     """Transitively: a rank must start without a JVM."""
     seen: set[str] = set()
-    queue = [ROOT / "recsys" / "ranking" / f"{name}.py" for name in TRAINING_SIDE]
-    queue = [path for path in queue if path.is_file()]
-    assert queue, "the training side is not where this test looks for it"
+    queue = [ROOT / name for name in TRAINING_SIDE]
     while queue:
         path = queue.pop()
         imports = _imports(path)
@@ -134,17 +134,27 @@ def test_training_side_never_imports_pyspark() -> None:
         assert not spark, f"{path} imports {sorted(spark)} and is used by a training rank"
         for other in imports - seen:
             seen.add(other)
-            file = ROOT / (other.replace(".", "/") + ".py")
-            if other.startswith("recsys.") and file.is_file():
-                queue.append(file)
+            for name in (other, other.rpartition(".")[0]):
+                file = ROOT / (name.replace(".", "/") + ".py")
+                if name.startswith("recsys.") and file.is_file():
+                    queue.append(file)
 
 
 def test_only_recsys_spark_builds_a_session() -> None:
     for path in _files("recsys", "jobs"):
-        if path.name == "spark.py" and path.parent.name == "recsys":
+        if path != ROOT / "recsys" / "spark.py":
+            assert "SparkSession.builder" not in path.read_text(encoding="utf-8"), f"{path} builds a session"
+
+
+def test_only_store_and_session_touch_the_jvm() -> None:
+    """Every stage but training is to run on Spark Connect, which has no JVM to reach into."""
+    for path in _files("recsys", "jobs"):
+        if path.is_relative_to(ROOT / "recsys" / "store") or path == ROOT / "recsys" / "spark.py":
             continue
-        text = path.read_text(encoding="utf-8")
-        assert "SparkSession.builder" not in text, f"{path} builds a session"
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        assert not names & set(CLUSTER_ONLY), f"{path} uses {sorted(names & set(CLUSTER_ONLY))}"
 
 
 def test_jobs_hold_no_sql_and_no_columns() -> None:

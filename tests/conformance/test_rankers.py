@@ -1,4 +1,4 @@
-"""What every ranker must do. A new one is one more name in the list."""
+"""What a ranker must do with every registered network."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recsys.ranking.base import TrainTask
-from recsys.ranking.bundle import ModelBundle
-from recsys.ranking.ctr import CtrRanker
-from tests.ranking import shop
+from recsys.ctr.base import TrainTask
+from recsys.ctr.networks.registry import NETWORKS
+from recsys.ctr.ranker import CtrRanker
+from recsys.ctr.serving.bundle import ModelBundle
+from tests.ctr import shop
 
 pytestmark = pytest.mark.fast
 
-RANKERS = ["wide_deep", "deepfm"]
 
-
-@pytest.fixture(scope="module", params=RANKERS)
+@pytest.fixture(scope="module", params=NETWORKS)
 def fitted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainTask, ModelBundle]:
-    task = shop.task(tmp_path_factory.mktemp(request.param), rows=3000, model=request.param, epochs=2)
+    task = shop.task(tmp_path_factory.mktemp(request.param), rows=3000, kind=request.param, epochs=2)
     return task, CtrRanker().fit(task)
 
 

@@ -1,28 +1,28 @@
-"""What every retriever keeps to. A new one is one line in RETRIEVERS."""
+"""What every registered retriever keeps to, with its usual settings but a smaller size where it has one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from recsys.errors import NothingToDo
-from recsys.retrieval.als import AlsModel, AlsRetriever
+from recsys.data.log import Log
+from recsys.errors import ConfigError, DataError, NothingToDo
+from recsys.retrieval import registry
+from recsys.retrieval.audience import Audience
 from recsys.retrieval.base import Model, Retriever
-from recsys.retrieval.neighbors import NeighborsModel, NeighborsRetriever
-from recsys.retrieval.popular import PopularModel, PopularRetriever
-from tests.retrieval.shop import WEIGHTS, Row, frames, made_up, table
+from recsys.retrieval.candidates import candidates
+from recsys.retrieval.hybrid import load
+from recsys.retrieval.settings import CandidatesSettings
+from tests.retrieval.shop import SIGNAL, Row, log_of, made_up, table
 
 pytestmark = pytest.mark.spark
 
-RETRIEVERS: dict[str, tuple[Callable[[], Retriever], type[Any]]] = {
-    "als": (lambda: AlsRetriever(rank=4, iterations=3), AlsModel),
-    "neighbors": (lambda: NeighborsRetriever(k=20), NeighborsModel),
-    "popular": (lambda: PopularRetriever(k=25, weights=WEIGHTS), PopularModel),
-}
+SMALLER = {"rank": 4, "iterations": 3, "keep": 25}
+"""Settings of retrievers that have them."""
 K = 6
 
 
@@ -33,17 +33,21 @@ def rows() -> list[Row]:
     return [*made_up(30, 24), *twins]
 
 
-@pytest.fixture(scope="module", params=sorted(RETRIEVERS))
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture(scope="module", params=registry.kinds())
+def retriever(request: pytest.FixtureRequest) -> Retriever:
+    cls = registry.get(request.param)
+    return cls.model_validate({key: value for key, value in SMALLER.items() if key in cls.model_fields})
 
 
 @pytest.fixture(scope="module")
-def model(spark: SparkSession, name: str, rows: list[Row]) -> Model:
-    fitted = RETRIEVERS[name][0]().fit(frames(spark, rows))
-    kept = {key: frame.localCheckpoint() for key, frame in fitted.frames().items()}
-    again: Model = RETRIEVERS[name][1].from_frames(kept)
-    return again
+def log(spark: SparkSession, rows: list[Row]) -> Log:
+    return log_of(spark, rows)
+
+
+@pytest.fixture(scope="module")
+def model(retriever: Retriever, log: Log) -> Model[Any]:
+    fitted = retriever.fit(log, signal=SIGNAL)
+    return replace(fitted, frames={key: frame.localCheckpoint() for key, frame in fitted.frames.items()})
 
 
 @pytest.fixture(scope="module")
@@ -52,25 +56,47 @@ def users(spark: SparkSession) -> DataFrame:
 
 
 @pytest.fixture(scope="module")
-def found(model: Model, users: DataFrame) -> list[Any]:
-    return model.recommend(users, k=K).collect()
+def found(model: Model[Any], users: DataFrame) -> list[Any]:
+    return model.lists(users, k=K).collect()
 
 
 def test_refit_on_other_partitions_gives_the_same(
-    spark: SparkSession, name: str, rows: list[Row], users: DataFrame, found: list[Any]
+    spark: SparkSession, retriever: Retriever, rows: list[Row], users: DataFrame, found: list[Any]
 ) -> None:
-    again = RETRIEVERS[name][0]().fit(frames(spark, list(reversed(rows)), partitions=7))
-    recommended = again.recommend(users.repartition(5), k=K)
-    assert table(recommended) == sorted((tuple(row) for row in found), key=repr)
+    again = retriever.fit(log_of(spark, list(reversed(rows)), partitions=7), signal=SIGNAL)
+    assert table(again.lists(users.repartition(5), k=K)) == sorted((tuple(row) for row in found), key=repr)
+
+
+def test_frames_fit_their_tables(retriever: Retriever, model: Model[Any]) -> None:
+    assert set(model.frames) == set(retriever.tables) >= set(model.item_frames)
+    for name, table_of in retriever.tables.items():
+        assert set(model.frames[name].columns) | set(table_of.partitions) >= set(table_of.column_names)
+    assert "kind" not in repr(retriever)
 
 
 def test_save_and_load(
-    spark: SparkSession, name: str, model: Model, users: DataFrame, found: list[Any], tmp_path: Path
+    retriever: Retriever, model: Model[Any], users: DataFrame, found: list[Any], tmp_path: Path
 ) -> None:
-    for key, frame in model.frames().items():
-        frame.write.parquet(str(tmp_path / key))
-    loaded = RETRIEVERS[name][1].from_frames({key: spark.read.parquet(str(tmp_path / key)) for key in model.frames()})
-    assert table(loaded.recommend(users, k=K)) == sorted((tuple(row) for row in found), key=repr)
+    model.save(str(tmp_path / "model"))
+    loaded = load(str(tmp_path / "model"))
+    assert isinstance(loaded, Model) and loaded.settings == retriever
+    assert table(loaded.lists(users, k=K)) == sorted((tuple(row) for row in found), key=repr)
+    assert table(loaded.recommend(k=K)) == table(model.recommend(k=K))
+    with pytest.raises(DataError, match="already holds a model"):
+        model.save(str(tmp_path / "model"))
+
+
+def test_the_kernel_gives_the_same_rows(model: Model[Any], log: Log, found: list[Any], users: DataFrame) -> None:
+    """In one pass over users: the same ranks and scores, to the last bit."""
+    audience = Audience.of(log, signal=SIGNAL)
+    asked = replace(model, settings=model.settings.model_copy(update={"k": K}), audience=audience)
+    for settings in (CandidatesSettings(k=K, exclude_seen=False), CandidatesSettings(k=K)):
+        made = candidates(audience.of_users(users), [asked], settings)
+        name = model.settings.name
+        rows = [(r["user_id"], r["item_id"], r["ranks"][name], r["scores"][name]) for r in made.collect()]
+        excluded = audience.seen if settings.exclude_seen else None
+        joined = asked.lists(users, k=K, exclude=excluded).select("user_id", "item_id", "rank", "score")
+        assert sorted(rows, key=repr) == table(joined)
 
 
 def test_shape_ranks_order_and_ties(found: list[Any], users: DataFrame) -> None:
@@ -85,11 +111,11 @@ def test_shape_ranks_order_and_ties(found: list[Any], users: DataFrame) -> None:
         assert keys == sorted(keys), "by score, then by id"
 
 
-def test_exclusion_is_exact(spark: SparkSession, model: Model, users: DataFrame, found: list[Any]) -> None:
+def test_exclusion_is_exact(spark: SparkSession, model: Model[Any], users: DataFrame, found: list[Any]) -> None:
     firsts = {(row["user_id"], row["item_id"]) for row in found if row["rank"] <= 2}
     everything = {("u003", f"i{i:03d}") for i in range(24)} | {("u003", "twin a"), ("u003", "twin b"), ("x", "y")}
     exclude = spark.createDataFrame(sorted(firsts | everything), "user_id string, item_id string")
-    rest = model.recommend(users, k=K, exclude=exclude).collect()
+    rest = model.lists(users, k=K, exclude=exclude).collect()
     pairs = {(row["user_id"], row["item_id"]) for row in rest}
     assert not pairs & (firsts | everything)
     # What was third is first now.
@@ -101,18 +127,36 @@ def test_exclusion_is_exact(spark: SparkSession, model: Model, users: DataFrame,
     }
 
 
-def test_unknown_users_harm_nobody(spark: SparkSession, model: Model, found: list[Any]) -> None:
-    asked = spark.createDataFrame([("u001",), ("nobody knows me",)], "user_id string")
-    rows = model.recommend(asked, k=K).collect()
+def test_unknown_users_change_nothing_for_others(spark: SparkSession, model: Model[Any], found: list[Any]) -> None:
+    named = spark.createDataFrame([("u001",), ("nobody knows me",)], "user_id string")
+    rows = model.lists(named, k=K).collect()
     known = sorted((tuple(row) for row in found if row["user_id"] == "u001"), key=repr)
     assert sorted((tuple(row) for row in rows if row["user_id"] == "u001"), key=repr) == known
     assert sum(row["user_id"] != "u001" for row in rows) in (0, K), "nothing, or a list for anybody"
 
 
-def test_no_users_and_no_data(spark: SparkSession, name: str, model: Model, users: DataFrame) -> None:
-    assert model.recommend(users.where("false"), k=K).count() == 0
+def test_no_users_and_no_data(spark: SparkSession, retriever: Retriever, model: Model[Any], users: DataFrame) -> None:
+    assert model.lists(users.where("false"), k=K).count() == 0
+    assert model.recommend([], k=K).count() == 0
+    with pytest.raises(ConfigError, match="k is 0"):
+        model.recommend(k=0)
     try:
-        empty = RETRIEVERS[name][0]().fit(frames(spark, []))
+        empty = retriever.fit(log_of(spark, []), signal=SIGNAL)
     except NothingToDo:
         return
-    assert empty.recommend(users, k=K).count() == 0
+    assert empty.lists(users, k=K).count() == 0
+
+
+def test_recommend_to_everybody_what_they_have_not_seen(model: Model[Any], rows: list[Row]) -> None:
+    seen = {(row.user, row.item) for row in rows}
+    found = model.recommend(k=K).collect()
+    assert found and not {(row["user_id"], row["item_id"]) for row in found} & seen
+    again = {(row["user_id"], row["item_id"]) for row in model.recommend(k=K, exclude_seen=False).collect()}
+    assert again & seen
+    assert model.recommend(["u001"], k=999).count() <= len({row.item for row in rows})
+
+
+def test_recommend_eligible_items_alone(spark: SparkSession, model: Model[Any]) -> None:
+    items = spark.createDataFrame([("i000", True), ("i001", False), ("new", True)], "item_id string, available boolean")
+    found = model.recommend(k=K, exclude_seen=False, items=items).collect()
+    assert {row["item_id"] for row in found} == {"i000"}

@@ -1,8 +1,8 @@
-"""Jobs killed half-way by `kill -9` and run again leave the tables of one clean run.
+"""Jobs killed by `kill -9` half-way and run again leave the tables of one clean run.
 
-A job runs as a program of its own. Its log says when a step starts and ends; at a chosen one its whole process group
-is killed. Then it runs again, is killed later, and so on, until it is let finish. The long form takes every job
-through three points (`make test-crash`); the short one, within `make test`, two jobs through one.
+A job runs as a program. Its log shows when a step starts and ends; at a chosen step its whole process group is killed.
+Then it runs again, is killed later, and so on, until it may finish. The long form kills every job at three points
+(`make test-crash`); the short one, in `make test`, two jobs at one.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from recsys import tables
+from recsys import data
 from recsys.config import Config
-from recsys.io import Warehouse
-from recsys.runner import line
+from recsys.pipeline.graph import ordered
+from recsys.pipeline.job import load_jobs
+from recsys.store import Warehouse
+from recsys.store.catalog import all_tables
 from tests.conftest import COVERAGE, QUICK_SPARK, QUICK_SQL
 from tests.support.shops import ROOT, SMALL, Shop, run_shop, shop_config
 from tests.support.warehouses import Digests, digests
@@ -45,7 +47,7 @@ def _command(job: str, shop: Shop, warehouse: Path) -> list[str]:
 
 
 def _run_killed_at(command: Sequence[str], event: str, step: str) -> bool:
-    """Run a job and kill its process group when it says that a step starts or is done; tell whether it got there."""
+    """Run a job and kill its process group when its log says that a step starts or is done; tell whether it did."""
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
     )
@@ -66,25 +68,26 @@ def _finish(command: Sequence[str]) -> None:
 
 def _steps(served: Served, job: str) -> list[str]:
     """The timed steps of a clean run of the job, in order."""
-    row = served[1].read(tables.RUNS).where(f"job = '{job}' AND status = 'done'").orderBy("started_at").first()
+    row = served[1].read(data.RUNS).where(f"job = '{job}' AND status = 'done'").orderBy("started_at").first()
     assert row is not None
     return [step["name"] for step in row["steps"]]
 
 
 def _different(expected: Digests, warehouse: Warehouse) -> set[str]:
-    found = digests(warehouse, without=tuple(table.name for table in tables.ALL if table.name not in expected))
+    found = digests(warehouse, without=tuple(table.name for table in all_tables() if table.name not in expected))
     return {name for name in expected if expected[name] != found.get(name)}
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("job", ["clean", "popular"])
+@pytest.mark.parametrize("job", ["clean", "index"])
 def test_a_job_killed_between_its_writes_recovers(
     spark: SparkSession, served: Served, digest_of_served: Digests, shop: Shop, tmp_path: Path, job: str
 ) -> None:
     """Killed as a program of its own, run again in the session of the tests."""
     config = shop_config(shop.raw, tmp_path / "warehouse")
-    writes = [table.name for table in line.load_jobs(ROOT / "jobs")[job].writes]
-    if job != line.ORDER[0]:
+    jobs = load_jobs(ROOT / "jobs")
+    writes = [table.name for table in jobs[job].writes]
+    if job != ordered(jobs)[0]:
         shutil.copytree(served[1].root, config.warehouse.path, ignore=shutil.ignore_patterns("runs", *writes))
     command = _command(job, shop, tmp_path / "warehouse")
     assert _run_killed_at(command, "start", _steps(served, job)[-1]), "the job ended before it was killed"
@@ -92,7 +95,7 @@ def test_a_job_killed_between_its_writes_recovers(
     warehouse = Warehouse(spark, config.warehouse)
     expected = {name: digest for name, digest in digest_of_served.items() if name in writes}
     assert _different(expected, warehouse) == set()
-    statuses = {row["status"] for row in warehouse.read(tables.RUNS).where(f"job = '{job}'").collect()}
+    statuses = {row["status"] for row in warehouse.read(data.RUNS).where(f"job = '{job}'").collect()}
     assert statuses == {"lost", "done"}
 
 
@@ -102,10 +105,10 @@ def test_every_job_killed_at_three_points_leaves_the_tables_of_a_clean_run(
     spark: SparkSession, served: Served, digest_of_served: Digests, shop: Shop, tmp_path: Path
 ) -> None:
     warehouse = tmp_path / "warehouse"
-    for job in line.ORDER:
+    for job in ordered(load_jobs(ROOT / "jobs")):
         command = _command(job, shop, warehouse)
         steps = _steps(served, job)
-        # A run that goes on after a kill may skip what is done; its last step it always takes.
+        # A run that continues after a kill may skip what is done, but never its last step.
         for event, step in (("start", steps[0]), ("start", steps[len(steps) // 2]), ("done", steps[-1])):
             assert _run_killed_at(command, event, step), f"{job} ended before it said: {event} {step}"
         _finish(command)

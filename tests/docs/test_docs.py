@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from recsys import tables
-from recsys.config import Config
-from recsys.config.dataset import Dataset
+from recsys.config import Config, load_config
+from recsys.ingest.dataset import Dataset
+from recsys.store.catalog import all_tables
+from tests.docs.blocks import PAGES, ROOT, Block, blocks
 
 pytestmark = pytest.mark.fast
 
-ROOT = Path(__file__).parents[2]
-PAGES = sorted(
-    [
-        *ROOT.glob("*.md"),
-        *(ROOT / "docs").glob("*.md"),
-        *(ROOT / "notebooks").glob("*.md"),
-        ROOT / "benchmarks/RESULTS.md",
-    ]
-)
-SECTIONS = {name: type(field.default) for name, field in Config.model_fields.items() if name != "dataset"}
+_MISSING = object()
+EARLIER = "0.1.0"
+"""A block below the comment `<!-- 0.1.0 -->` is of that version."""
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -54,17 +49,44 @@ def test_examples_of_mappings_are_mappings(page: Path) -> None:
             Dataset.model_validate(parsed)
 
 
+@pytest.mark.parametrize("block", blocks("yaml"), ids=str)
+def test_examples_of_configs_are_configs(block: Block, tmp_path: Path) -> None:
+    parsed = yaml.safe_load(block.text)
+    if isinstance(parsed, dict) and set(parsed) <= {*Config.model_fields, "settings"} and block.note != EARLIER:
+        file = tmp_path / "config.yaml"
+        file.write_text(yaml.safe_dump(parsed.get("settings", parsed)), encoding="utf-8")
+        load_config([file])
+
+
 @every_page
 def test_config_keys_exist(page: Path) -> None:
     """Every `section.key` in code style; longer names that begin with `spark.` are Spark's own."""
-    for section, key in re.findall(r"`(?:--set )?([a-z]+)\.([a-z_]+)\b(?!\.)", page.read_text(encoding="utf-8")):
-        if section in SECTIONS and key != "py":
-            assert key in SECTIONS[section].model_fields, f"`{section}.{key}` is no config key"
+    if page.name == "migration.md":
+        pytest.skip("it names the keys of earlier versions")
+    defaults = Config()
+    for text in re.findall(r"`(?:--set )?([a-z_]+(?:\.[a-z_]+)+)\b(?!\.)[`=]", page.read_text(encoding="utf-8")):
+        section, *keys = text.split(".")
+        if (
+            section in set(Config.model_fields) - {"dataset"}
+            and keys != ["py"]
+            and not (section == "spark" and len(keys) > 1)
+        ):
+            assert _has(getattr(defaults, section), keys), f"`{text}` is no config key"
+
+
+def _has(value: Any, keys: list[str]) -> bool:
+    """Tell whether a value has a key; the entries of a list go by their names."""
+    if not keys:
+        return True
+    if isinstance(value, tuple):
+        value = {entry.name: entry for entry in value}
+    inner = value.get(keys[0]) if isinstance(value, dict) else getattr(value, keys[0], _MISSING)
+    return inner is not _MISSING and _has(inner, keys[1:])
 
 
 def test_every_table_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    missing = [table.name for table in tables.ALL if f"`{table.name}`" not in readme]
+    missing = [table.name for table in all_tables() if f"`{table.name}`" not in readme]
     assert not missing
 
 

@@ -1,4 +1,4 @@
-"""The line as its users start it: `spark-submit`, on real executors, on real data."""
+"""The pipeline as its users start it: with `spark-submit`, on executors of its own."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from recsys import tables
+from recsys import data
 from recsys.config import Config, load_config
-from recsys.io import Warehouse
+from recsys.store import Warehouse
 from tests.conftest import COVERAGE, QUICK_SPARK, QUICK_SQL
 from tests.support.shops import ROOT, SMALL, Shop
 from tests.support.warehouses import Digests, digests
@@ -29,15 +29,17 @@ AFTER_TRAINING = ("models", "ranked", "recommendations", "metrics")
 
 
 def submit(
-    *arguments: str, spark_options: tuple[str, ...] = (), program: Path = ROOT / "jobs" / "pipeline.py"
+    *arguments: str,
+    spark_options: tuple[str, ...] = (),
+    program: Path = ROOT / "jobs" / "pipeline.py",
+    **variables: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run `spark-submit PROGRAM` with the interpreter of the tests first on the path."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", **variables}
     environment["PYSPARK_PYTHON"] = sys.executable
     quick = {
         "spark.executor.extraJavaOptions": QUICK_SPARK,
         f"spark.executorEnv.{COVERAGE}": "",
-        "spark.log.level": "WARN",
         "spark.ui.enabled": "false",
         "spark.sql.ui.explainMode": "simple",
         **QUICK_SQL,
@@ -59,11 +61,13 @@ def _sets(*pairs: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def on_executors(shop: Shop, served: Served, tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
-    """The whole line on two executors of their own, over the shop's logs with later events planted in them."""
+def submitted(
+    shop: Shop, served: Served, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Warehouse, subprocess.CompletedProcess[str]]:
+    """The whole pipeline on two executors of its own, over the shop's logs with later events planted in them."""
     spark, folder = served[1].spark, tmp_path_factory.mktemp("on_executors")
     shutil.copytree(shop.raw, folder / "raw")
-    plant_future(folder / "raw", shop, known=served[1].read(tables.EVENTS, before=shop.as_of))
+    plant_future(folder / "raw", shop, known=served[1].read(data.EVENTS, before=shop.as_of))
     done = submit(
         f"--config={ROOT / 'conf/cluster.yaml'}",
         f"--dataset={ROOT / 'conf/datasets/synthetic-shop.yaml'}",
@@ -72,7 +76,13 @@ def on_executors(shop: Shop, served: Served, tmp_path_factory: pytest.TempPathFa
         spark_options=("--master", "local-cluster[2,1,3072]", "--conf", "spark.executor.memory=2g"),
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    return Warehouse(spark, load_config(overrides=[f"warehouse={folder / 'warehouse'}"]).warehouse)
+    return Warehouse(spark, load_config(overrides=[f"warehouse={folder / 'warehouse'}"]).warehouse), done
+
+
+@pytest.fixture
+def on_executors(submitted: tuple[Warehouse, subprocess.CompletedProcess[str]]) -> Warehouse:
+    """The warehouse after that run."""
+    return submitted[0]
 
 
 def plant_future(raw: Path, shop: Shop, *, known: DataFrame) -> None:
@@ -101,12 +111,12 @@ def plant_future(raw: Path, shop: Shop, *, known: DataFrame) -> None:
 
 
 @pytest.mark.cluster
-def test_the_line_runs_on_two_executors_with_two_ranks(on_executors: Warehouse) -> None:
+def test_the_pipeline_runs_on_two_executors_with_two_ranks(on_executors: Warehouse) -> None:
     """Retrieval and scoring on executors, training as two Horovod ranks: every user has a dense list."""
-    by_user = on_executors.read(tables.RECOMMENDATIONS).groupBy("user_id").agg(F.count("*").alias("n"), F.max("rank"))
+    by_user = on_executors.read(data.RECOMMENDATIONS).groupBy("user_id").agg(F.count("*").alias("n"), F.max("rank"))
     assert by_user.count() > 0
     assert by_user.where("n <> `max(rank)`").count() == 0
-    trained = on_executors.read(tables.MODELS).where("kind = 'ctr'").first()
+    trained = on_executors.read(data.MODELS).where("kind = 'ctr'").first()
     assert trained is not None
     assert trained["metrics"]["ranks"] == 2
 
@@ -116,10 +126,24 @@ def test_neither_executors_nor_the_future_change_a_table(
     on_executors: Warehouse, served: Served, digest_of_served: Digests
 ) -> None:
     """Two executors give what the driver's threads gave without those events, up to where two ranks train as one."""
-    assert on_executors.read(tables.EVENTS).count() == served[1].read(tables.EVENTS).count() + PLANTED
+    assert on_executors.read(data.EVENTS).count() == served[1].read(data.EVENTS).count() + PLANTED
     found = digests(on_executors, without=("events", "quarantine", *AFTER_TRAINING))
     assert {name for name in found if found[name] != digest_of_served[name]} == set()
     assert set(digest_of_served) - set(found) == {"events", "quarantine", *AFTER_TRAINING}
+
+
+@pytest.mark.cluster
+def test_the_log_is_that_of_the_jobs_and_ends_with_the_summary(
+    submitted: tuple[Warehouse, subprocess.CompletedProcess[str]], shop: Shop
+) -> None:
+    """Spark's default under spark-submit is INFO; what is logged before the session starts can't be changed."""
+    warehouse, done = submitted
+    lines = [line for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
+    assert len([line for line in lines if " INFO " in line]) < 60
+    assert len([line for line in lines if " recsys done " in line]) > 20
+    last = done.stdout.strip().splitlines()[-1]
+    assert last == warehouse.path("reports", f"{shop.as_of:%Y%m%dT%H%M%SZ}", "report.html")
+    assert Path(last).is_file()
 
 
 @pytest.mark.cluster
@@ -131,7 +155,7 @@ def test_an_error_ends_spark_submit_with_its_code_and_one_sentence(tmp_path: Pat
         *_sets(f"input.root={tmp_path / 'nowhere'}", f"warehouse={tmp_path / 'w'}"),
     )
     assert done.returncode == 3
-    # spark-submit hands on what Python writes, stdout and stderr alike, on its own stdout.
+    # spark-submit writes what Python writes, stdout and stderr alike, to its own stdout.
     last = done.stdout.strip().splitlines()[-1]
     assert last.startswith("recsys: ")
     assert "nowhere" in last
@@ -144,9 +168,11 @@ def test_what_spark_submit_was_given_stands(tmp_path: Path) -> None:
     program.write_text(
         "import json\n"
         "from recsys.spark import local_session\n"
-        "conf = local_session('settings').conf\n"
+        "spark = local_session('settings')\n"
+        "conf = spark.conf\n"
         f"keys = {[*QUICK_SQL, 'spark.sql.inMemoryColumnarStorage.compressed', 'spark.sql.ansi.enabled']}\n"
-        "print('settings', json.dumps({key: conf.get(key) for key in keys}))\n",
+        "print('settings', json.dumps({key: conf.get(key) for key in keys}))\n"
+        "print('level', spark._jvm.org.apache.logging.log4j.LogManager.getRootLogger().getLevel().toString())\n",
         encoding="utf-8",
     )
     done = submit(spark_options=("--master", "local[1]", "--conf", "spark.sql.ansi.enabled=true"), program=program)
@@ -155,3 +181,24 @@ def test_what_spark_submit_was_given_stands(tmp_path: Path) -> None:
     default = {"spark.sql.inMemoryColumnarStorage.compressed": "false"}
     forced = {"spark.sql.ansi.enabled": "false"}
     assert json.loads(line.removeprefix("settings ")) == {**QUICK_SQL, **default, **forced}
+    assert "\nlevel ERROR\n" in done.stdout
+
+
+OWN_LOG4J = """rootLogger.level = info
+rootLogger.appenderRef.stderr.ref = stderr
+appender.stderr.type = Console
+appender.stderr.name = stderr
+appender.stderr.target = SYSTEM_ERR
+appender.stderr.layout.type = PatternLayout
+appender.stderr.layout.pattern = mine %p %m%n
+"""
+
+
+@pytest.mark.cluster
+def test_a_log4j_configuration_of_the_users_own_decides_the_log_level(tmp_path: Path) -> None:
+    (tmp_path / "log4j2.properties").write_text(OWN_LOG4J, encoding="utf-8")
+    program = tmp_path / "level.py"
+    program.write_text("from recsys.spark import local_session\nlocal_session('level')\n", encoding="utf-8")
+    done = submit(spark_options=("--master", "local[1]"), program=program, SPARK_CONF_DIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "\nmine INFO " in done.stderr.partition("Running Spark version")[2]

@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from recsys.evaluation import evaluate, truth
-from recsys.transforms.publishing import seen_pairs
+from recsys.publishing.gates import seen_pairs
 from tests.evaluation import oracle
 
 pytestmark = pytest.mark.spark
@@ -96,7 +96,7 @@ def test_item_facts(spark: SparkSession) -> None:
         "gone": 1,
         "unlisted": 2,
     }
-    assert {item for item, row in found.items() if row["in_catalogue"]} == {"a", "b", "unlisted"}
+    assert {item for item, row in found.items() if row["in_catalog"]} == {"a", "b", "unlisted"}
 
 
 LISTS = [
@@ -130,7 +130,7 @@ def test_figures_equal_the_oracle(spark: SparkSession) -> None:
         "user_id string, n_relevant int, slices array<string>",
     )
     facts = spark.createDataFrame(
-        [(i, *f) for i, f in FACTS.items()], "item_id string, category string, information double, in_catalogue boolean"
+        [(i, *f) for i, f in FACTS.items()], "item_id string, category string, information double, in_catalog boolean"
     )
     ks, stages = (1, 3, 5), ("popular", "final")
     frame = evaluate.figures(
@@ -178,18 +178,18 @@ def test_figures_equal_the_oracle(spark: SparkSession) -> None:
     assert rows_of(again) == rows_of(frame)
 
 
-def test_coverage_counts_catalogue_items_in_judged_lists(spark: SparkSession) -> None:
+def test_coverage_counts_catalog_items_in_judged_lists(spark: SparkSession) -> None:
     entries = [(s, u, n, i) for s, u, items in LISTS for n, i in enumerate(items, start=1) if i]
     lists = spark.createDataFrame(entries, "stage string, user_id string, rank int, item_id string")
     population = spark.createDataFrame([("u1",), ("u2",), ("u3",)], "user_id string")
     facts = spark.createDataFrame(
-        [(i, *f) for i, f in FACTS.items()], "item_id string, category string, information double, in_catalogue boolean"
+        [(i, *f) for i, f in FACTS.items()], "item_id string, category string, information double, in_catalog boolean"
     )
     found = {
         (r["stage"], r["k"]): r["value"]
         for r in evaluate.coverage(lists, population=population, facts=facts, ks=(1, 4)).collect()
     }
-    # Catalogue: a, b, c, e. Final: c and a at 1, then a, b, c (d is not in the catalogue).
+    # Catalog: a, b, c, e. Final: c and a at 1, then a, b, c (d is not in the catalog).
     assert found["final", 1] == 2 / 4 and found["final", 4] == 3 / 4
     assert found["popular", 1] == 2 / 4 and found["popular", 4] == 4 / 4
 
@@ -205,7 +205,9 @@ def test_judged_lists_take_every_stage(spark: SparkSession) -> None:
     )
     final = ranked.where("rank = 1").select("user_id", "item_id", "rank")
     baseline = spark.createDataFrame([("u", "z", 1), ("u", "a", 9)], "user_id string, item_id string, rank int")
-    lists = truth.judged_lists(candidates=candidates, ranked=ranked, recommendations=final, baseline=baseline, depth=5)
+    lists = truth.judged_lists(
+        candidates=candidates, ranked=ranked, recommendations=final, baselines={"popular": baseline}, depth=5
+    )
     assert rows_of(lists) == {
         ("als", "u", 2, "a"), ("als", "u", 1, "b"), ("neighbors", "u", 3, "b"), ("popular", "u", 1, "z"),
         ("candidates", "u", 1, "a"), ("candidates", "u", 2, "b"),

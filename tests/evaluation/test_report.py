@@ -12,13 +12,14 @@ from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from recsys.evaluation import report as made
-from recsys.evaluation.evaluate import DIFFERENCES, STAGES
 from recsys.evaluation.metrics import measures
-from recsys.io.curves import training_curves
+from recsys.evaluation.stages import Stages
+from recsys.store.curves import training_curves
 
 pytestmark = pytest.mark.fast
 
 Row = dict[str, Any]
+STAGES = Stages(("factors", "near", "top"), baseline="top")
 
 
 def figure(stage: str, metric: str, k: int, value: float | None, *, name: str = "all", width: float = 0.01) -> Row:
@@ -37,10 +38,10 @@ def figure(stage: str, metric: str, k: int, value: float | None, *, name: str = 
 
 
 def figures(gain: float = 0.05, width: float = 0.01) -> list[Row]:
-    stages = {**dict.fromkeys(STAGES, 0.1), "final": 0.1 + gain}
+    stages = {**dict.fromkeys(STAGES.names, 0.1), "final": 0.1 + gain}
     rows = [
         figure(stage, m.metric, m.k, value, name=name, width=width)
-        for stage, value in [*stages.items(), *((f"{a}-{b}", gain) for a, b in DIFFERENCES)]
+        for stage, value in [*stages.items(), *((f"{a}-{b}", gain) for a, b in STAGES.differences)]
         for name in ("all", "known")
         for m in measures([5, 10])
     ]
@@ -66,6 +67,7 @@ def test_the_whole_report() -> None:
         made.Report(
             as_of="2020-01-10 00:00 UTC",
             horizon_days=7,
+            stages=STAGES,
             figures=figures(),
             examples=examples,
             broken=[{"target_table": "events", "reason": "missing:user_id", "n": 4321}],
@@ -75,7 +77,7 @@ def test_the_whole_report() -> None:
         )
     )
     assert "1,234 users" in html and "in the 7 days after" in html and "ctr-1" in html
-    assert "The final list is better than popularity: NDCG@10 +0.0500 (+50%)" in html
+    assert "The final list is better than top alone: NDCG@10 +0.0500 (+50%)" in html
     assert "0.7321" in html and "4,321" in html and "1,000,000" in html
     assert "&lt;b&gt;Kettle&lt;/b&gt;" in html and "Mug &amp; saucer" in html and "u&lt;1&gt;" in html
     assert pictures(html) == 3
@@ -83,18 +85,34 @@ def test_the_whole_report() -> None:
 
 
 def test_verdicts() -> None:
-    assert "worse than popularity" in made.verdict(figures(-0.05), k=10)["text"]  # type: ignore[index]
-    assert made.verdict(figures(0.005), k=10)["kind"] == "open"  # type: ignore[index]
-    assert made.verdict([figure("final", "ndcg", 10, 0.1)], k=10) is None
+    assert "worse than top alone" in made.verdict(figures(-0.05), k=10, baseline="top")["text"]  # type: ignore[index]
+    assert made.verdict(figures(0.005), k=10, baseline="top")["kind"] == "open"  # type: ignore[index]
+    assert made.verdict([figure("final", "ndcg", 10, 0.1)], k=10, baseline="top") is None
+    assert made.verdict(figures(), k=10, baseline=None) is None
 
 
 def test_an_odd_day() -> None:
-    empty = made.render(made.Report(as_of="2020-01-10", horizon_days=7, figures=[]))
+    empty = made.render(made.Report(as_of="2020-01-10", horizon_days=7, stages=STAGES, figures=[]))
     assert "Nobody got a list." in empty and "None." in empty
-    nothing = [figure(stage, m.metric, m.k, None) for stage in STAGES for m in measures([3])]
-    assert "–" not in made.render(made.Report(as_of="x", horizon_days=1, figures=nothing)).split("<h2>Five")[0]
-    zero = [figure(stage, m.metric, m.k, 0.0, width=0.0) for stage in STAGES for m in measures([3])]
-    assert pictures(made.render(made.Report(as_of="x", horizon_days=1, figures=zero))) == 1
+    nothing = [figure(stage, m.metric, m.k, None) for stage in STAGES.names for m in measures([3])]
+    assert (
+        "–"
+        not in made.render(made.Report(as_of="x", horizon_days=1, stages=STAGES, figures=nothing)).split("<h2>Five")[0]
+    )
+    zero = [figure(stage, m.metric, m.k, 0.0, width=0.0) for stage in STAGES.names for m in measures([3])]
+    assert pictures(made.render(made.Report(as_of="x", horizon_days=1, stages=STAGES, figures=zero))) == 1
+
+
+def test_stages_and_what_is_compared() -> None:
+    assert STAGES.names == ("factors", "near", "top", "candidates", "ranker", "final")
+    assert STAGES.differences == (
+        ("final", "top"),
+        ("final", "candidates"),
+        ("final", "ranker"),
+        ("candidates", "top"),
+    )
+    bare = Stages(("a",), ranked=False)
+    assert bare.names == ("a", "candidates", "final") and bare.differences == (("final", "candidates"),)
 
 
 def test_the_headline_is_at_ten_or_near_it() -> None:

@@ -1,4 +1,4 @@
-"""Small random logs, and the reading of them that the oracles share. Everything is plain Python."""
+"""Small random logs, and the helpers that the oracles share. Everything is plain Python."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from recsys import tables
+from recsys import data
 
 Row = dict[str, Any]
 AS_OF = datetime(2021, 3, 10, 12, 30, tzinfo=UTC)
@@ -65,7 +65,7 @@ def sessions(rows: list[Row], seed: int) -> list[Row]:
 
 def event(**values: Any) -> Row:
     """Return a whole event row from a few values."""
-    row: Row = dict.fromkeys(tables.EVENTS.column_names)
+    row: Row = dict.fromkeys(data.EVENTS.column_names)
     row.update(
         {
             "event_type": "view",
@@ -82,7 +82,7 @@ def event(**values: Any) -> Row:
 
 def impression(**values: Any) -> Row:
     """Return a whole row of a shown list from a few values."""
-    row: Row = dict.fromkeys(tables.IMPRESSIONS.column_names)
+    row: Row = dict.fromkeys(data.IMPRESSIONS.column_names)
     row.update({"is_bot": False, "source": "test", "batch_id": "b", "ingested_at": AS_OF, **values})
     row["shown_date"] = row["shown_at"].date()
     return row
@@ -90,7 +90,7 @@ def impression(**values: Any) -> Row:
 
 def item(item_id: str, valid_from: datetime = _NEVER, **values: Any) -> Row:
     """Return one state of an item from a few values."""
-    row: Row = dict.fromkeys(tables.ITEMS.column_names)
+    row: Row = dict.fromkeys(data.ITEMS.column_names)
     row.update(
         {
             "available": True,
@@ -107,14 +107,14 @@ def item(item_id: str, valid_from: datetime = _NEVER, **values: Any) -> Row:
 
 def user(user_id: str, valid_from: datetime = _NEVER, **values: Any) -> Row:
     """Return one state of a profile from a few values."""
-    row: Row = dict.fromkeys(tables.USERS.column_names)
+    row: Row = dict.fromkeys(data.USERS.column_names)
     row.update({"source": "test", "batch_id": "b", "ingested_at": AS_OF, "is_current": True, **values})
     row.update(user_id=user_id, valid_from=valid_from)
     return row
 
 
 def history(states: Iterable[Row], key: str) -> list[Row]:
-    """Close each state where the next one of the same thing begins."""
+    """Close each state when the next one of the same thing begins."""
     closed: list[Row] = []
     for state in sorted(states, key=lambda s: (s[key], s["valid_from"])):
         if closed and closed[-1][key] == state[key]:
@@ -123,7 +123,7 @@ def history(states: Iterable[Row], key: str) -> list[Row]:
     return closed
 
 
-def frame(spark: SparkSession, table: tables.Table, rows: Iterable[Row], partitions: int = 2) -> DataFrame:
+def frame(spark: SparkSession, table: data.Table, rows: Iterable[Row], partitions: int = 2) -> DataFrame:
     """Make a frame of a table's rows."""
     data = [tuple(row.get(name) for name in table.column_names) for row in rows]
     return spark.createDataFrame(data, table.ddl()).repartition(partitions)

@@ -1,4 +1,4 @@
-"""A brute-force reading of every feature of an example: plain Python over lists of rows, no Spark, no cleverness."""
+"""A brute-force version of every feature of an example: plain Python over lists of rows, no Spark, no tricks."""
 
 from __future__ import annotations
 

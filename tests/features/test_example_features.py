@@ -1,4 +1,4 @@
-"""Point-in-time features: against the oracle, both ways of gathering history, and what must not change them."""
+"""Point-in-time features: against the oracle, with both ways of gathering history, and what must not change them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from recsys import tables
-from recsys.transforms import daily, example_history
-from recsys.transforms.examples_features import candidate_pairs, example_features
+from recsys import data
+from recsys.features import daily
+from recsys.features import history as example_history
+from recsys.features.example_features import example_features
+from recsys.features.pairs import candidate_pairs
+from recsys.retrieval import registry
 from tests.features import logs, oracle
 from tests.features.logs import AS_OF, Row
 
 pytestmark = pytest.mark.spark
+
+RETRIEVED = registry.features(registry.defaults())
 
 PAIR = (
     "example_id string, user_id string, item_id string, list_id string, session_id string, session_step int, "
@@ -28,7 +33,7 @@ NAMES = [
 ]
 
 
-def catalogue(seed: int) -> list[Row]:
+def catalog(seed: int) -> list[Row]:
     draw = random.Random(seed)
     states = []
     for number in range(6):
@@ -90,17 +95,18 @@ def pairs(spark: SparkSession, rows: Sequence[Row], partitions: int = 2) -> Data
 def computed(
     spark: SparkSession, rows: Sequence[Row], events: Sequence[Row], seed: int, *, partitions: int = 2, **more: Any
 ) -> dict[str, Row]:
-    log = logs.frame(spark, tables.EVENTS, events, partitions)
+    log = logs.frame(spark, data.EVENTS, events, partitions)
     whole = [e for e in events if e["event_date"] < AS_OF.date()]
-    days = logs.frame(spark, tables.EVENTS, whole, partitions)
+    days = logs.frame(spark, data.EVENTS, whole, partitions)
     found = example_features(
         pairs(spark, rows, partitions),
         events=log,
         user_daily=daily.daily_partials(days, entity="user"),
         item_daily=daily.daily_partials(days, entity="item"),
-        items=logs.frame(spark, tables.ITEMS, catalogue(seed)),
-        users=logs.frame(spark, tables.USERS, profiles(seed)),
+        items=logs.frame(spark, data.ITEMS, catalog(seed)),
+        users=logs.frame(spark, data.USERS, profiles(seed)),
         history_length=4,
+        retrieved=RETRIEVED,
         **more,
     ).collect()
     assert len(found) == len(rows)
@@ -112,7 +118,7 @@ def same(found: Row, want: Row) -> None:
     assert got == {k: pytest.approx(v, rel=1e-9) if isinstance(v, float) else v for k, v in want.items()}
 
 
-FEATURES = [column.name for column in tables.EXAMPLE_FEATURES]
+FEATURES = [column.name for column in data.example_columns([feature.column for feature in RETRIEVED])]
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -122,7 +128,7 @@ def test_shown_lists_equal_the_oracle(spark: SparkSession, seed: int) -> None:
     found = computed(spark, rows, events, seed)
     for row in rows:
         full = [r for r in rows if r["list_id"] == row["list_id"]]
-        want = oracle.features(row, full, events, catalogue(seed), profiles(seed), 4)
+        want = oracle.features(row, full, events, catalog(seed), profiles(seed), 4)
         assert set(want) == set(FEATURES)
         same(found[row["example_id"]], want)
 
@@ -133,7 +139,7 @@ def test_one_instant_equals_many(spark: SparkSession, seed: int) -> None:
     rows = lists(seed, events, at=AS_OF)
     many = computed(spark, rows, events, seed)
     assert computed(spark, rows, events, seed, instant=AS_OF) == many
-    same(many[rows[0]["example_id"]], oracle.features(rows[0], rows[:4], events, catalogue(seed), profiles(seed), 4))
+    same(many[rows[0]["example_id"]], oracle.features(rows[0], rows[:4], events, catalog(seed), profiles(seed), 4))
 
 
 def test_same_bits_whatever_the_order_the_future_and_the_sample(spark: SparkSession) -> None:
@@ -158,7 +164,7 @@ def test_the_event_itself_is_not_its_own_past(spark: SparkSession) -> None:
             session_step=step,
         )
 
-    # All in one second but the first: only steps tell what came before the click at step 3.
+    # All but the first in the same second: only the steps show what came before the click at step 3.
     events = [act(1, 0, "i1"), act(2, 9, "i2"), act(3, 9, "i3"), act(4, 9, "i3"), act(1, 9, "i3", "other")]
     shown = [
         {
@@ -177,13 +183,13 @@ def test_the_event_itself_is_not_its_own_past(spark: SparkSession) -> None:
     assert [found[f"i{n}"]["is_last_item"] for n in (1, 2, 3)] == [0, 1, 0]
     assert [found[f"i{n}"]["last_item_distance"] for n in (1, 2, 3)] == [-1, 0, 1]
     assert found["i3"]["history"] == ["i2", "i1"] and found["i3"]["user_item_seconds"] is None
-    # Without steps time alone decides, and it has to be strictly earlier.
+    # Without steps, time alone decides, and it has to be strictly earlier.
     found = computed(spark, [{**row, **moment, "session_step": None} for row in shown], events, 1)
     assert [found[f"i{n}"]["user_item_events"] for n in (1, 2, 3)] == [1, 0, 0]
 
 
 @pytest.mark.parametrize("instant", [None, AS_OF])
-def test_a_power_user_costs_a_bounded_history(spark: SparkSession, instant: datetime | None) -> None:
+def test_a_heavy_user_costs_a_bounded_history(spark: SparkSession, instant: datetime | None) -> None:
     """Only the newest events count, wherever the instant falls in the chunks of a long log."""
     kept = example_history.KEPT
     events = [
@@ -206,7 +212,7 @@ def test_a_power_user_costs_a_bounded_history(spark: SparkSession, instant: date
     ]
     found = computed(spark, rows, events, 1, instant=instant)
     for row in rows:
-        want = oracle.features(row, [row], events, catalogue(1), profiles(1), 4)
+        want = oracle.features(row, [row], events, catalog(1), profiles(1), 4)
         same(found[row["example_id"]], want)
     assert 60 <= found["0"]["user_item_events"] <= kept / 3 + 1
 

@@ -9,18 +9,22 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs import ctr_examples, features, train_ctr
-from recsys import tables
+from recsys import data
 from recsys.config import Config, stamp
-from recsys.config.sections import WarehouseConfig
+from recsys.ctr.training.shards import snapshot_shards
+from recsys.environment import WarehouseSettings
 from recsys.errors import DataError, NothingToDo
-from recsys.io import Warehouse
-from recsys.ranking.data import snapshot_shards
-from recsys.runner import line
-from recsys.transforms import examples
+from recsys.features import examples, sampling
+from recsys.pipeline import Context
+from recsys.pipeline.graph import learns_from_lists
+from recsys.retrieval import registry
+from recsys.store import Warehouse
 from tests.features import logs
 from tests.features.logs import AS_OF, Row
 
 pytestmark = pytest.mark.spark
+
+EXAMPLES = registry.examples_table(registry.defaults())
 TYPES = ("click", "purchase")
 
 
@@ -59,7 +63,7 @@ def test_labels_of_shown_lists(spark: SparkSession) -> None:
         *shown("future", AS_OF, {"a": 1.0}),
     ]
     log = [
-        clicked(1, "given", "b", ago(hours=1)),  # the source has decided
+        clicked(1, "given", "b", ago(hours=1)),  # the log has decided
         clicked(2, "open", "a", ago(hours=1)),
         clicked(3, "open", "a", ago(minutes=1)),
         clicked(4, "open", "b", AS_OF),  # at as_of is too late
@@ -67,8 +71,8 @@ def test_labels_of_shown_lists(spark: SparkSession) -> None:
         clicked(6, None, "c", ago(hours=1)),
     ]
     found = examples.from_lists(
-        logs.frame(spark, tables.IMPRESSIONS, rows),
-        logs.frame(spark, tables.EVENTS, log),
+        logs.frame(spark, data.IMPRESSIONS, rows),
+        logs.frame(spark, data.EVENTS, log),
         as_of=AS_OF,
         window_days=30,
         label_types=TYPES,
@@ -88,7 +92,7 @@ def candidates(spark: SparkSession, at: datetime, users: int = 3, items: int = 3
         for u in range(users)
         for i in range(items)
     ]
-    return logs.frame(spark, tables.CANDIDATES, rows)
+    return logs.frame(spark, data.CANDIDATES, rows)
 
 
 def test_labels_of_candidates_are_what_followed(spark: SparkSession) -> None:
@@ -101,7 +105,7 @@ def test_labels_of_candidates_are_what_followed(spark: SparkSession) -> None:
         {**clicked(5, None, "i0", ago(days=1), event_type="view"), "user_id": "u1"},
         {**clicked(6, None, "i0", ago(days=1), is_bot=True), "user_id": "u2"},
     ]
-    events = logs.frame(spark, tables.EVENTS, log)
+    events = logs.frame(spark, data.EVENTS, log)
     found = examples.from_candidates(candidates(spark, start), events, instant=start, as_of=AS_OF, label_types=TYPES)
     rows = {(r["user_id"], r["item_id"]): r["label"] for r in found.pairs.collect()}
     assert rows == {(u, i): float((u, i) == ("u0", "i0")) for u in ("u0", "u1") for i in ("i0", "i1", "i2")}
@@ -110,7 +114,7 @@ def test_labels_of_candidates_are_what_followed(spark: SparkSession) -> None:
 
 def test_candidates_of_another_instant_are_refused(spark: SparkSession) -> None:
     examples.require_made_at(candidates(spark, AS_OF), AS_OF)
-    with pytest.raises(DataError, match="another instant's.*--as-of 2021-03-10T12:30:00Z"):
+    with pytest.raises(DataError, match="of another instant.*--as-of 2021-03-10T12:30:00Z"):
         examples.require_made_at(candidates(spark, ago(hours=1)), AS_OF)
     with pytest.raises(DataError, match="there are no candidates"):
         examples.require_made_at(candidates(spark, AS_OF, users=0), AS_OF)
@@ -121,13 +125,13 @@ def test_negatives_are_sampled_by_key_and_positives_kept(spark: SparkSession) ->
     frame = spark.createDataFrame(data, "list_id string, item_id string, user_id string, label double")
     rate = examples.label_counts(frame).sample_rate(5)
     assert rate == pytest.approx(500 / 1900)
-    first = {tuple(r) for r in examples.sampled(frame, rate=rate).collect()}
-    again = {tuple(r) for r in examples.sampled(frame.repartition(5), rate=rate).collect()}
+    first = {tuple(r) for r in sampling.sampled(frame, rate=rate).collect()}
+    again = {tuple(r) for r in sampling.sampled(frame.repartition(5), rate=rate).collect()}
     assert first == again
     assert sum(r[3] for r in first) == 100 and all(r[4] == (1 if r[3] else rate) for r in first)
     assert 400 < sum(r[3] == 0 for r in first) < 600
     assert examples.LabelCounts(3, 10).sample_rate(10) == 1.0
-    splits = examples.split_by_user(frame, valid_share=0.3, test_share=0.3).select("user_id", "split").distinct()
+    splits = sampling.split_by_user(frame, valid_share=0.3, test_share=0.3).select("user_id", "split").distinct()
     assert splits.count() == 7
 
 
@@ -136,7 +140,7 @@ def test_a_session_lies_in_one_split_and_time_orders_them(spark: SparkSession) -
         (f"l{n}", f"s{n // 2}" if n % 10 else None, AS_OF + timedelta(minutes=n), "i") for n in range(200) for _ in "ab"
     ]
     frame = spark.createDataFrame(data, "list_id string, session_id string, example_time timestamp, item_id string")
-    rows = examples.split_by_time(frame, valid_share=0.2, test_share=0.1).collect()
+    rows = sampling.split_by_time(frame, valid_share=0.2, test_share=0.1).collect()
     assert len(rows) == 400
     whole: dict[str, set[str]] = {}
     for row in rows:
@@ -145,17 +149,17 @@ def test_a_session_lies_in_one_split_and_time_orders_them(spark: SparkSession) -
     shares = {s: sum(r["split"] == s for r in rows) / 400 for s in ("train", "valid", "test")}
     assert shares == pytest.approx({"train": 0.7, "valid": 0.2, "test": 0.1}, abs=0.02)
     assert (
-        len({r["split"] for r in examples.split_by_time(frame.limit(2), valid_share=0.2, test_share=0.1).collect()})
+        len({r["split"] for r in sampling.split_by_time(frame.limit(2), valid_share=0.2, test_share=0.1).collect()})
         == 1
     )
 
 
 def config(warehouse: Warehouse, **values: Any) -> Config:
-    return Config.model_validate({"warehouse": {"path": warehouse.root}, "examples": {"shards": 2, **values}})
+    return Config.model_validate({"warehouse": {"path": warehouse.root}, "ctr_examples": {"shards": 2, **values}})
 
 
 def table(warehouse: Warehouse) -> list[tuple[Any, ...]]:
-    rows = warehouse.read(tables.CTR_EXAMPLES, where={"as_of": AS_OF}).collect()
+    rows = warehouse.read(EXAMPLES, where={"as_of": AS_OF}).collect()
     return sorted((tuple(row) for row in rows), key=str)
 
 
@@ -168,49 +172,49 @@ def test_both_jobs_twice_and_with_a_future(spark: SparkSession, warehouse: Wareh
         for n, e in enumerate([e for e in past if e["event_time"] > ago(days=20)][:30])
         for row in shown(f"l{n}", e["event_time"], {f"i{(n + k) % 7}": float(k == 1) for k in range(3)})
     ]
-    warehouse.replace(tables.EVENTS, logs.frame(spark, tables.EVENTS, past), where={})
-    warehouse.replace(tables.IMPRESSIONS, logs.frame(spark, tables.IMPRESSIONS, lists), where={})
+    warehouse.replace(data.EVENTS, logs.frame(spark, data.EVENTS, past), where={})
+    warehouse.replace(data.IMPRESSIONS, logs.frame(spark, data.IMPRESSIONS, lists), where={})
     with pytest.raises(DataError, match="features"):
-        ctr_examples.run(spark, cfg, AS_OF)
-    features.run(spark, cfg, AS_OF)
-    ctr_examples.run(spark, cfg, AS_OF)
+        ctr_examples.run(Context.of(spark, cfg, AS_OF))
+    features.run(Context.of(spark, cfg, AS_OF))
+    ctr_examples.run(Context.of(spark, cfg, AS_OF))
     first = table(warehouse)
     assert len(first) == len(lists) and {row[2] for row in first} == {"train", "valid", "test"}
     shards = snapshot_shards(warehouse.path("snapshots", "ctr_examples", stamp(AS_OF)))
     assert sum(shard.rows for found in shards.values() for shard in found) == len(first)
     # The future arrives, with lists and labels of its own; nothing changes.
     future = [clicked(1, "l0", "i0", AS_OF), *(e for e in log if e["event_time"] >= AS_OF)]
-    warehouse.merge(tables.EVENTS, logs.frame(spark, tables.EVENTS, future), update=False)
-    more = logs.frame(spark, tables.IMPRESSIONS, shown("later", AS_OF, {"i0": 1.0}))
-    warehouse.merge(tables.IMPRESSIONS, more, update=False)
-    before = warehouse.version(tables.USER_DAILY)
-    features.run(spark, cfg, AS_OF)
-    assert warehouse.version(tables.USER_DAILY) == before  # no day was stale
-    ctr_examples.run(spark, cfg, AS_OF)
+    warehouse.merge(data.EVENTS, logs.frame(spark, data.EVENTS, future), update=False)
+    more = logs.frame(spark, data.IMPRESSIONS, shown("later", AS_OF, {"i0": 1.0}))
+    warehouse.merge(data.IMPRESSIONS, more, update=False)
+    before = warehouse.version(data.USER_DAILY)
+    features.run(Context.of(spark, cfg, AS_OF))
+    assert warehouse.version(data.USER_DAILY) == before  # no day was stale
+    ctr_examples.run(Context.of(spark, cfg, AS_OF))
     assert table(warehouse) == first
 
 
-def test_the_past_s_candidates_where_nothing_was_shown(spark: SparkSession, warehouse: Warehouse) -> None:
+def test_candidates_of_an_earlier_instant_if_nothing_was_shown(spark: SparkSession, warehouse: Warehouse) -> None:
     cfg = config(warehouse)
-    log = logs.frame(spark, tables.EVENTS, [e for e in logs.events(2, 150) if e["event_time"] < AS_OF])
-    warehouse.replace(tables.EVENTS, log, where={})
-    features.run(spark, cfg, AS_OF)
+    log = logs.frame(spark, data.EVENTS, [e for e in logs.events(2, 150) if e["event_time"] < AS_OF])
+    warehouse.replace(data.EVENTS, log, where={})
+    features.run(Context.of(spark, cfg, AS_OF))
     with pytest.raises(DataError, match="--to candidates --as-of 2021-03-03T12:30:00Z"):
-        ctr_examples.run(spark, cfg, AS_OF)
+        ctr_examples.run(Context.of(spark, cfg, AS_OF))
     start = ago(days=7)
-    warehouse.replace(tables.CANDIDATES, candidates(spark, start, 5, 7), where={"run_date": start.date()})
-    ctr_examples.run(spark, cfg, AS_OF)
-    rows = warehouse.read(tables.CTR_EXAMPLES, where={"as_of": AS_OF}).collect()
+    warehouse.replace(data.CANDIDATES, candidates(spark, start, 5, 7), where={"run_date": start.date()})
+    ctr_examples.run(Context.of(spark, cfg, AS_OF))
+    rows = warehouse.read(EXAMPLES, where={"as_of": AS_OF}).collect()
     assert {r["label"] for r in rows} == {0.0, 1.0} and {r["als_rank"] for r in rows} == {1.0}
     users = {(r["user_id"], r["split"]) for r in rows}
     assert len(users) == len({user for user, _ in users})
     with pytest.raises(NothingToDo, match="none was taken up"):
-        ctr_examples.run(spark, config(warehouse, label_types=["play"]), AS_OF)
+        ctr_examples.run(Context.of(spark, config(warehouse, label_types=["play"]), AS_OF))
     assert table(warehouse) == [], "examples of another config stay to be learned from"
     with pytest.raises(NothingToDo, match="the training split is empty"):
-        train_ctr.run(spark, cfg, AS_OF)
+        train_ctr.run(Context.of(spark, cfg, AS_OF))
     with pytest.raises(NothingToDo, match="none was followed by"):
-        ctr_examples.run(spark, config(warehouse, origin="impressions"), AS_OF)
+        ctr_examples.run(Context.of(spark, config(warehouse, origin="impressions"), AS_OF))
 
 
 LISTS = {
@@ -222,9 +226,9 @@ LISTS = {
     "too late": (timedelta(0), 1.0, "click", False),
 }
 """How long before the instant a list was shown, its label, the type of the event that names it (else a click names no
-list), and whether the line learns from it."""
+list), and whether the pipeline learns from it."""
 INSTANTS = {kind: AS_OF + timedelta(days=100 * number) for number, kind in enumerate(LISTS)}
-"""Months apart, so that all lists lie in one warehouse and no instant sees another's."""
+"""Months apart, so that all lists share one warehouse and no instant sees another's."""
 
 
 @pytest.fixture(scope="module")
@@ -234,16 +238,16 @@ def all_lists(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> 
         name, day_before = f"l{number}", INSTANTS[kind] - timedelta(days=1)
         lists += shown(name, INSTANTS[kind] - age, {"i0": label})
         log.append(clicked(number, name if named_by else None, "i0", day_before, event_type=named_by or "click"))
-    warehouse = Warehouse(spark, WarehouseConfig(path=str(tmp_path_factory.mktemp("lists") / "warehouse")))
-    warehouse.replace(tables.IMPRESSIONS, logs.frame(spark, tables.IMPRESSIONS, lists), where={})
-    warehouse.replace(tables.EVENTS, logs.frame(spark, tables.EVENTS, log), where={})
+    warehouse = Warehouse(spark, WarehouseSettings(path=str(tmp_path_factory.mktemp("lists") / "warehouse")))
+    warehouse.replace(data.IMPRESSIONS, logs.frame(spark, data.IMPRESSIONS, lists), where={})
+    warehouse.replace(data.EVENTS, logs.frame(spark, data.EVENTS, log), where={})
     return warehouse
 
 
 @pytest.mark.parametrize("kind", LISTS)
-def test_the_line_learns_from_lists_that_can_be_learned_from(
+def test_the_pipeline_learns_from_lists_that_can_be_learned_from(
     spark: SparkSession, all_lists: Warehouse, kind: str
 ) -> None:
-    """Else it would leave out the candidates that the examples are then to be made of."""
+    """Otherwise it would skip the candidates from which the examples are to be made."""
     cfg = config(all_lists, window_days=30, label_types=["click"])
-    assert line.learns_from_lists(spark, cfg, INSTANTS[kind]) is LISTS[kind][3]
+    assert learns_from_lists(spark, cfg, INSTANTS[kind]) is LISTS[kind][3]

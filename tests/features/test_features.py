@@ -1,4 +1,4 @@
-"""Daily partials and features as of an instant, against a brute-force reading of the log."""
+"""Daily partials and features as of an instant, against a brute-force computation from the log."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from pyspark.sql import SparkSession
 
-from recsys import tables
+from recsys import data
 from recsys.errors import DataError
-from recsys.transforms import daily, features
+from recsys.features import daily
+from recsys.features import entities as features
 from tests.features import logs
 from tests.features.logs import AS_OF, Row
 
@@ -27,8 +28,8 @@ def expected(rows: list[Row], key: str, name: str, as_of: datetime) -> Row:
     ]
     out: Row = {
         f"n_{kind}_{days}d": sum(r["event_type"] == kind and (today - r["event_date"]).days <= days for r in past)
-        for days in tables.FEATURE_WINDOWS
-        for kind in tables.COUNTED_EVENTS
+        for days in data.FEATURE_WINDOWS
+        for kind in data.COUNTED_EVENTS
     }
     values = [r["value"] for r in past if r["value"] is not None and r["event_type"] != "return"]
     bought = [r for r in past if r["event_type"] == "purchase" and r["price"] is not None]
@@ -61,19 +62,19 @@ USERS = logs.history(
 
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("as_of", [AS_OF, datetime(2021, 3, 10, tzinfo=UTC)])
-def test_features_equal_a_brute_force_reading(spark: SparkSession, seed: int, as_of: datetime) -> None:
+def test_features_equal_a_brute_force_computation(spark: SparkSession, seed: int, as_of: datetime) -> None:
     rows = logs.events(seed)
-    log = logs.frame(spark, tables.EVENTS, rows)
-    users = logs.frame(spark, tables.USERS, logs.valid(USERS, "user_id", as_of).values())
-    items = logs.frame(spark, tables.ITEMS, logs.valid(ITEMS, "item_id", as_of).values())
+    log = logs.frame(spark, data.EVENTS, rows)
+    users = logs.frame(spark, data.USERS, logs.valid(USERS, "user_id", as_of).values())
+    items = logs.frame(spark, data.ITEMS, logs.valid(ITEMS, "item_id", as_of).values())
     of_users = features.user_features(
         events=log, daily=daily.daily_partials(log, entity="user"), users=users, as_of=as_of
     )
     of_items = features.item_features(
         events=log, daily=daily.daily_partials(log, entity="item"), items=items, as_of=as_of
     )
-    assert of_users.columns == tables.USER_FEATURES.column_names
-    assert of_items.columns == tables.ITEM_FEATURES.column_names
+    assert of_users.columns == data.USER_FEATURES.column_names
+    assert of_items.columns == data.ITEM_FEATURES.column_names
     for key, found in (("user_id", of_users.collect()), ("item_id", of_items.collect())):
         assert len({row[key] for row in found}) == len(found) > 4
         for row in found:
@@ -82,9 +83,9 @@ def test_features_equal_a_brute_force_reading(spark: SparkSession, seed: int, as
 
 
 def test_states_are_those_valid_just_before(spark: SparkSession) -> None:
-    log = logs.frame(spark, tables.EVENTS, [])
-    users = logs.frame(spark, tables.USERS, logs.valid(USERS, "user_id", AS_OF).values())
-    items = logs.frame(spark, tables.ITEMS, logs.valid(ITEMS, "item_id", AS_OF).values())
+    log = logs.frame(spark, data.EVENTS, [])
+    users = logs.frame(spark, data.USERS, logs.valid(USERS, "user_id", AS_OF).values())
+    items = logs.frame(spark, data.ITEMS, logs.valid(ITEMS, "item_id", AS_OF).values())
     partials = daily.daily_partials(log, entity="user")
     (one,) = features.user_features(events=log, daily=partials, users=users, as_of=AS_OF).collect()
     assert (one.segment, one.country, one.age, one.tenure_days) == ("new", "DE", 31, None)
@@ -101,23 +102,23 @@ def test_same_bits_whatever_the_order_and_the_future(spark: SparkSession) -> Non
     past = [r for r in rows if r["event_time"] < AS_OF]
     outputs = []
     for log, partitions in ((rows, 1), (rows[::-1], 7), (past, 3)):
-        frame = logs.frame(spark, tables.EVENTS, log, partitions)
+        frame = logs.frame(spark, data.EVENTS, log, partitions)
         partials = daily.daily_partials(frame, entity="item").repartition(partitions)
-        items = logs.frame(spark, tables.ITEMS, [])
+        items = logs.frame(spark, data.ITEMS, [])
         table = features.item_features(events=frame, daily=partials, items=items, as_of=AS_OF)
         outputs.append(sorted(map(tuple, table.collect())))
     assert len(outputs[0]) == 2
     assert outputs[0] == outputs[1] == outputs[2]
 
 
-def test_amounts_that_are_no_measurements_stay_out_of_sums(spark: SparkSession) -> None:
+def test_implausible_amounts_stay_out_of_sums(spark: SparkSession) -> None:
     time = AS_OF - timedelta(days=2)
     values = [1.5, float("inf"), float("nan"), -1e300, None, 0.25]
     rows = [
         logs.event(event_id=str(n), user_id="u", item_id="i", event_time=time, value=value)
         for n, value in enumerate(values)
     ]
-    (row,) = daily.daily_partials(logs.frame(spark, tables.EVENTS, rows), entity="user").collect()
+    (row,) = daily.daily_partials(logs.frame(spark, data.EVENTS, rows), entity="user").collect()
     assert (row.n, row.value_n, row.value_sum, row.revenue_sum) == (6, 2, 1.75, None)
 
 
@@ -128,23 +129,23 @@ def test_only_missing_and_changed_days_are_stale(spark: SparkSession) -> None:
 
     before = [on(1, 1), on(2, 1), on(3, 1), on(4, 1), on(4, 2), on(10, 1)]
     after = [on(1, 1), on(2, 1), on(2, 2), on(4, 1), on(4, 2, bot=True), on(5, 1), on(10, 1), on(10, 2)]
-    kept = daily.daily_partials(logs.frame(spark, tables.EVENTS, before), entity="item")
-    log = logs.frame(spark, tables.EVENTS, after)
+    kept = daily.daily_partials(logs.frame(spark, data.EVENTS, before), entity="item")
+    log = logs.frame(spark, data.EVENTS, after)
 
     def stale(partials: object) -> list[int]:
         found = daily.stale_days(log, partials, since=date(2021, 3, 1), until=date(2021, 3, 10))  # type: ignore[arg-type]
         return sorted(row.event_date.day for row in found.collect())
 
-    # 2 grew, 3 vanished, 4 has a robot now, 5 is new; 10 is not over yet.
+    # Day 2 grew, 3 vanished, 4 now has a robot, 5 is new; 10 is not over yet.
     assert stale(kept) == [2, 3, 4, 5]
     assert stale(daily.daily_partials(log, entity="item")) == []
     only = daily.daily_partials(log, entity="item", days=[date(2021, 3, 2)]).collect()
     assert [(r.event_date.day, r.n) for r in only] == [(2, 2)]
 
 
-def test_an_instant_before_the_log_is_told_what_the_log_covers(spark: SparkSession) -> None:
+def test_an_instant_before_the_log_names_the_time_that_the_log_covers(spark: SparkSession) -> None:
     at = datetime(2021, 3, 4, 9, tzinfo=UTC)
-    log = logs.frame(spark, tables.EVENTS, [logs.event(event_id="e", user_id="u", item_id="i", event_time=at)])
+    log = logs.frame(spark, data.EVENTS, [logs.event(event_id="e", user_id="u", item_id="i", event_time=at)])
     daily.require_past(log, at + timedelta(seconds=1))
     with pytest.raises(DataError, match="the log runs from 2021-03-04T09:00:00Z to 2021-03-04T09:00:00Z"):
         daily.require_past(log, at)

@@ -66,14 +66,10 @@ def test_it_is_listed(path: Path) -> None:
     assert f"]({path.name})" in (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.notebook
-@pytest.mark.timeout(1800)
-def test_quick_start_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "shop"
+@pytest.fixture
+def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The environment of a kernel that talks to a JVM of its own, and the folder that it runs in."""
     for name, value in {
-        "RECSYS_EVENTS": str(EVENTS),
-        "RECSYS_FOLDER": str(folder),
-        "RECSYS_PROFILE": "local",
         "PYSPARK_PYTHON": sys.executable,
         "SPARK_LOCAL_IP": "127.0.0.1",
         "JDK_JAVA_OPTIONS": QUICK_JVM,
@@ -84,6 +80,24 @@ def test_quick_start_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     # A kernel that inherits a gateway would talk to the JVM of this process.
     monkeypatch.delenv("PYSPARK_GATEWAY_PORT", raising=False)
     (work := tmp_path / "elsewhere").mkdir()
+    return work
+
+
+@pytest.mark.notebook
+@pytest.mark.timeout(1800)
+def test_library_runs(kernel: Path) -> None:
+    done = executed(ROOT / "notebooks" / "02_library.ipynb", kernel)
+    assert pictures(done) == {"plot"}
+    assert all(lists(done, cell) for cell in ("frame", "fit", "items", "evaluate", "save"))
+    assert not list(kernel.iterdir()), "the notebook wrote beside itself"
+
+
+@pytest.mark.notebook
+@pytest.mark.timeout(1800)
+def test_quick_start_runs(kernel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, work = tmp_path / "shop", kernel
+    for name, value in (("EVENTS", str(EVENTS)), ("FOLDER", str(folder)), ("PROFILE", "local")):
+        monkeypatch.setenv(f"RECSYS_{name}", value)
     done = executed(ROOT / "notebooks" / "01_quick_start.ipynb", work)
 
     assert pictures(done) == {"popularity", "plot"}

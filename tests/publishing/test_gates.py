@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from recsys.errors import DataError
-from recsys.transforms import publishing
+from recsys.publishing import gates as publishing
 
 pytestmark = pytest.mark.spark
 

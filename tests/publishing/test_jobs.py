@@ -14,13 +14,17 @@ from deltalake import DeltaTable
 from pyspark.sql import DataFrame, Row, SparkSession
 
 from jobs import evaluate, publish, rank
-from recsys import tables
+from recsys import data
 from recsys.config import Config
-from recsys.config.sections import WarehouseConfig
+from recsys.environment import WarehouseSettings
 from recsys.errors import DataError, NothingToDo
-from recsys.io import Warehouse
-from recsys.ranking.lists import newest_model
-from recsys.transforms.publishing import published
+from recsys.pipeline import Context
+from recsys.publishing.gates import published
+from recsys.rerank.lists import newest_model
+from recsys.retrieval import registry
+from recsys.retrieval.settings import SignalSettings
+from recsys.store import Warehouse
+from recsys.store.retrievers import Stored
 
 pytestmark = pytest.mark.spark
 
@@ -30,9 +34,9 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 STAMP = {"source": "test", "batch_id": "b", "ingested_at": AS_OF}
 
 
-def rows_for(spark: SparkSession, table: tables.Table, rows: list[dict[str, Any]]) -> DataFrame:
+def rows_for(spark: SparkSession, table: data.Table, rows: list[dict[str, Any]]) -> DataFrame:
     filled = [tuple(row.get(name) for name in table.column_names) for row in rows]
-    return spark.createDataFrame(filled, table.ddl())
+    return spark.createDataFrame(filled, table.ddl().replace(" NOT NULL", ""))
 
 
 def event(user: str, item: str, kind: str, days: float, *, bot: bool = False) -> dict[str, Any]:
@@ -92,7 +96,7 @@ LATER = [
 ]
 
 
-SETTINGS = {"ranking": {"k": 3, "diversity": 0.2}, "evaluation": {"ks": (1, 3), "bootstrap": 50}}
+SETTINGS = {"rank": {"k": 3, "diversity": 0.2}, "evaluate": {"ks": (1, 3), "bootstrap": 50}}
 
 
 @pytest.fixture
@@ -102,9 +106,9 @@ def config(tmp_path: Path) -> Config:
 
 @pytest.fixture(scope="module")
 def shelf(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A warehouse with a catalogue, candidates and popular items."""
-    warehouse = Warehouse(spark, WarehouseConfig(path=str(tmp_path_factory.mktemp("shelf") / "warehouse")))
-    catalogue = [item(f"i{n}", "even" if n % 2 == 0 else "odd", available=n != 9) for n in range(10)]
+    """A warehouse with a catalog, candidates and what the retrievers learned."""
+    warehouse = Warehouse(spark, WarehouseSettings(path=str(tmp_path_factory.mktemp("shelf") / "warehouse")))
+    catalog = [item(f"i{n}", "even" if n % 2 == 0 else "odd", available=n != 9) for n in range(10)]
     proposals = [
         candidate("u1", "i2", 1, {"neighbors": 1, "als": 3}, because="i0"),
         candidate("u1", "i4", 2, {"als": 1}),
@@ -114,15 +118,26 @@ def shelf(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> str:
         candidate("u2", "i5", 2, {"popular": 2}),
     ]
     listed = [
-        {"as_of": AS_OF, "segment": "", "rank": n, "item_id": name, "score": 1.0 / n}
+        {"segment": "", "rank": n, "item_id": name, "score": 1.0 / n}
         for n, name in enumerate(("i9", "i0", "i3", "i5", "i2"), start=1)
     ]
-    for table, rows in ((tables.ITEMS, catalogue), (tables.CANDIDATES, proposals), (tables.POPULAR_ITEMS, listed)):
+    for table, rows in ((data.ITEMS, catalog), (data.CANDIDATES, proposals)):
         warehouse.replace(table, rows_for(spark, table, rows), where={})
+    learned = {
+        "user_factors": [{"idx": 1, "user_id": "u1", "factors": [1.0]}],
+        "item_factors": [{"idx": 1, "item_id": "i2", "factors": [1.0]}],
+        "neighbors": [{"item_id": "i0", "rank": 1, "neighbor_id": "i2", "score": 1.0, "support": 2}],
+        "popular": listed,
+    }
+    for retriever in registry.defaults():
+        frames = {name: rows_for(spark, table, learned[name]) for name, table in retriever.tables.items()}
+        partitions = {column for table in retriever.tables.values() for column in table.partitions}
+        model = retriever.model(retriever, {name: frame.drop(*partitions) for name, frame in frames.items()})
+        Stored(warehouse, retriever, AS_OF, SignalSettings()).write(model, config="{}")
     return warehouse.root
 
 
-def content(warehouse: Warehouse, table: tables.Table) -> list[Row]:
+def content(warehouse: Warehouse, table: data.Table) -> list[Row]:
     kept = [name for name in table.column_names if name not in table.volatile]
     return warehouse.read(table).select(*kept).orderBy(*table.key).collect()
 
@@ -134,11 +149,11 @@ def published_shelf(spark: SparkSession, shelf: str, tmp_path_factory: pytest.Te
     shutil.copytree(shelf, root)
     config = Config.model_validate({"warehouse": {"path": str(root)}, **SETTINGS})
     warehouse = Warehouse(spark, config.warehouse)
-    warehouse.replace(tables.EVENTS, rows_for(spark, tables.EVENTS, PAST), where={})
+    warehouse.replace(data.EVENTS, rows_for(spark, data.EVENTS, PAST), where={})
     with pytest.raises(DataError, match="run the job rank first"):
-        publish.run(spark, config, AS_OF)
-    rank.run(spark, config, AS_OF)
-    publish.run(spark, config, AS_OF)
+        publish.run(Context.of(spark, config, AS_OF))
+    rank.run(Context.of(spark, config, AS_OF))
+    publish.run(Context.of(spark, config, AS_OF))
     return warehouse
 
 
@@ -150,7 +165,7 @@ def warehouse(spark: SparkSession, config: Config, published_shelf: Warehouse) -
 
 
 def test_rank_and_publish(published_shelf: Warehouse) -> None:
-    lists = published_shelf.read(tables.RECOMMENDATIONS).orderBy("user_id", "rank").collect()
+    lists = published_shelf.read(data.RECOMMENDATIONS).orderBy("user_id", "rank").collect()
     # Without a ranker the retrieval order decides; after i2 (even) the odd i3 costs nothing, i4 a tenth.
     assert [(row["user_id"], row["rank"], row["item_id"]) for row in lists] == [
         ("u1", 1, "i2"),
@@ -168,14 +183,14 @@ def test_rank_and_publish(published_shelf: Warehouse) -> None:
     ]
     assert {row["title"] for row in lists} == {f"Title of {name}" for name in ("i2", "i3", "i4", "i5")}
     assert {row["model_version"] for row in lists} == {"retrieval"}
-    parts = published_shelf.read(tables.RANKED).where("user_id = 'u1' AND rank = 3").first()
+    parts = published_shelf.read(data.RANKED).where("user_id = 'u1' AND rank = 3").first()
     assert parts is not None and parts["prediction"] is None and parts["score_parts"]["retrieval_weight"] == 1.0
 
 
 def test_evaluate_twice(spark: SparkSession, config: Config, warehouse: Warehouse) -> None:
-    warehouse.merge(tables.EVENTS, rows_for(spark, tables.EVENTS, LATER), update=False)
-    evaluate.run(spark, config, AS_OF)
-    found = {(r["stage"], r["slice"], r["metric"], r["k"]): r for r in warehouse.read(tables.METRICS).collect()}
+    warehouse.merge(data.EVENTS, rows_for(spark, data.EVENTS, LATER), update=False)
+    evaluate.run(Context.of(spark, config, AS_OF))
+    found = {(r["stage"], r["slice"], r["metric"], r["k"]): r for r in warehouse.read(data.METRICS).collect()}
     # Truth: u1 i2 (i0 was seen), u2 i5, newcomer i1; the robot and what comes after the horizon do not count.
     assert found["final", "all", "recall", 1]["value"] == pytest.approx(1 / 3)
     assert found["final", "all", "recall", 3]["value"] == pytest.approx(2 / 3)
@@ -187,22 +202,22 @@ def test_evaluate_twice(spark: SparkSession, config: Config, warehouse: Warehous
     assert found["final-popular", "all", "mrr", 3]["value"] == pytest.approx((1 + 1 / 2 - 2 / 3) / 3)
     assert found["neighbors", "all", "hit_rate", 1]["value"] == pytest.approx(1 / 3)
     assert not any("ranker" in stage for stage, *_ in found), "there is no ranker to judge"
-    # Nine of ten items are in the catalogue; the lists hold i2, i3, i4, i5.
+    # Nine of ten items are in the catalog; the lists hold i2, i3, i4, i5.
     assert found["final", "all", "coverage", 3]["value"] == pytest.approx(4 / 9)
 
     report = Path(warehouse.path("reports", "20200110T000000Z", "report.html")).read_text(encoding="utf-8")
     assert "Because you bought Title of i0" in report and "final-popular" in report
     assert not re.search(r"(src|href)=\"(?!data:)", report), "the file stands alone"
 
-    first = content(warehouse, tables.METRICS)
-    evaluate.run(spark, config, AS_OF)
-    assert content(warehouse, tables.METRICS) == first
+    first = content(warehouse, data.METRICS)
+    evaluate.run(Context.of(spark, config, AS_OF))
+    assert content(warehouse, data.METRICS) == first
     assert spark.table("metrics_latest").where("stage = 'final-popular'").count() > 0
     _readers_agree(spark, warehouse)
 
 
 def _readers_agree(spark: SparkSession, warehouse: Warehouse) -> None:
-    """What analysts are told to do in docs/sql.md: views, the statements beside the tables, deltalake and DuckDB."""
+    """What docs/sql.md shows analysts: views, the statements beside the tables, deltalake and DuckDB."""
     assert spark.table("recommendations_latest").count() == 5
     assert spark.table("recommendations_with_items").where("category = 'odd'").count() == 3
     by_user = {row["user_id"]: row["items"] for row in spark.table("recommendations_by_user").collect()}
@@ -221,43 +236,43 @@ def _readers_agree(spark: SparkSession, warehouse: Warehouse) -> None:
 def test_a_second_run_after_a_future_came_changes_nothing(
     spark: SparkSession, config: Config, warehouse: Warehouse
 ) -> None:
-    before = [content(warehouse, table) for table in (tables.RANKED, tables.RECOMMENDATIONS)]
+    before = [content(warehouse, table) for table in (data.RANKED, data.RECOMMENDATIONS)]
     with pytest.raises(NothingToDo, match="no user has a relevant event"):
-        evaluate.run(spark, config, AS_OF)
+        evaluate.run(Context.of(spark, config, AS_OF))
     planted = [event("u1", "i2", "purchase", 0), event("u1", "i4", "purchase", 0.1), *LATER]
-    later = rows_for(spark, tables.EVENTS, planted)
-    warehouse.merge(tables.EVENTS, later, update=False)
+    later = rows_for(spark, data.EVENTS, planted)
+    warehouse.merge(data.EVENTS, later, update=False)
     state = {**item("i2", "even", available=False), "valid_from": AS_OF + timedelta(hours=1), "title": "Future title"}
-    warehouse.merge(tables.ITEMS, rows_for(spark, tables.ITEMS, [state]), update=False)
-    rank.run(spark, config, AS_OF)
-    publish.run(spark, config, AS_OF)
-    assert [content(warehouse, table) for table in (tables.RANKED, tables.RECOMMENDATIONS)] == before
+    warehouse.merge(data.ITEMS, rows_for(spark, data.ITEMS, [state]), update=False)
+    rank.run(Context.of(spark, config, AS_OF))
+    publish.run(Context.of(spark, config, AS_OF))
+    assert [content(warehouse, table) for table in (data.RANKED, data.RECOMMENDATIONS)] == before
     _readers_agree(spark, warehouse)
 
 
 def test_a_shut_gate_leaves_what_was_published(spark: SparkSession, config: Config, warehouse: Warehouse) -> None:
-    version = warehouse.version(tables.RECOMMENDATIONS)
+    version = warehouse.version(data.RECOMMENDATIONS)
     gone = {**item("i2", "even", available=False), "valid_from": AS_OF - timedelta(hours=1)}
-    warehouse.merge(tables.ITEMS, rows_for(spark, tables.ITEMS, [gone]), update=False)
+    warehouse.merge(data.ITEMS, rows_for(spark, data.ITEMS, [gone]), update=False)
     with pytest.raises(DataError, match="gate unavailable_items: 1 rows"):
-        publish.run(spark, config, AS_OF)
-    assert warehouse.version(tables.RECOMMENDATIONS) == version
+        publish.run(Context.of(spark, config, AS_OF))
+    assert warehouse.version(data.RECOMMENDATIONS) == version
 
 
 def test_lists_of_another_instant_of_the_day_are_not_taken(
     spark: SparkSession, config: Config, warehouse: Warehouse
 ) -> None:
     """One slice a day: what was made for midnight is not judged, published or ranked for noon."""
-    warehouse.merge(tables.EVENTS, rows_for(spark, tables.EVENTS, LATER), update=False)
-    noon, version = AS_OF + timedelta(hours=12), warehouse.version(tables.RECOMMENDATIONS)
+    warehouse.merge(data.EVENTS, rows_for(spark, data.EVENTS, LATER), update=False)
+    noon, version = AS_OF + timedelta(hours=12), warehouse.version(data.RECOMMENDATIONS)
     with pytest.raises(DataError, match="candidates holds nothing for 2020-01-10T12:00:00Z; run the job candidates"):
-        rank.run(spark, config, noon)
+        rank.run(Context.of(spark, config, noon))
     with pytest.raises(DataError, match="ranked holds nothing for 2020-01-10T12:00:00Z; run the job rank"):
-        publish.run(spark, config, noon)
+        publish.run(Context.of(spark, config, noon))
     with pytest.raises(DataError, match="run the job publish for this as_of first"):
-        evaluate.run(spark, config, noon)
-    assert warehouse.version(tables.RECOMMENDATIONS) == version
-    assert not warehouse.exists(tables.METRICS)
+        evaluate.run(Context.of(spark, config, noon))
+    assert warehouse.version(data.RECOMMENDATIONS) == version
+    assert not warehouse.exists(data.METRICS)
 
 
 def test_the_reserve_is_never_published(spark: SparkSession) -> None:

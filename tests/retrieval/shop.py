@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 
-from recsys.retrieval.base import Frames
-from recsys.transforms.interactions import interactions
+from recsys.data.log import Log
+from recsys.retrieval.settings import SignalSettings
 
 AS_OF = datetime(2024, 3, 1, tzinfo=UTC)
 WEIGHTS = {"view": 1.0, "purchase": 5.0}
+SIGNAL = SignalSettings(weights=WEIGHTS)
 EVENT = (
     "event_id string, user_id string, item_id string, event_type string, event_time timestamp, value double, "
     "is_bot boolean"
@@ -29,6 +30,7 @@ class Row:
     kind: str = "view"
     hours: float = 1.0
     bot: bool = False
+    value: float | None = None
 
 
 def made_up(n_users: int = 40, n_items: int = 30, per_user: int = 8, seed: int = 1) -> list[Row]:
@@ -53,10 +55,10 @@ FUTURE = [
 """Events at and after AS_OF: whatever they touch must stay as it is without them."""
 
 
-def log(spark: SparkSession, rows: list[Row]) -> DataFrame:
+def events_of(spark: SparkSession, rows: list[Row]) -> DataFrame:
     """Make the events of some rows."""
     data = [
-        (f"e{i}", r.user, r.item, r.kind, AS_OF - timedelta(hours=r.hours), None, r.bot) for i, r in enumerate(rows)
+        (f"e{i}", r.user, r.item, r.kind, AS_OF - timedelta(hours=r.hours), r.value, r.bot) for i, r in enumerate(rows)
     ]
     return spark.createDataFrame(data, EVENT)
 
@@ -67,20 +69,15 @@ def index(spark: SparkSession, entity: str, ids: list[str]) -> DataFrame:
     return spark.createDataFrame([(name, i) for i, name in enumerate(shuffled, 1)], f"{entity}_id string, idx int")
 
 
-def frames(
-    spark: SparkSession, rows: list[Row], users: DataFrame | None = None, partitions: int | None = None
-) -> Frames:
-    """Everything that a retriever may ask for."""
-    events = log(spark, rows)
-    if partitions:
-        events = events.repartition(partitions)
-    return Frames(
-        as_of=AS_OF,
-        events=events,
-        interactions=interactions(events, as_of=AS_OF, weights=WEIGHTS),
+def log_of(spark: SparkSession, rows: list[Row], users: DataFrame | None = None, partitions: int | None = None) -> Log:
+    """The log of some rows, with its indexes."""
+    events = events_of(spark, rows)
+    return Log(
+        events.repartition(partitions) if partitions else events,
+        AS_OF,
+        users=users,
         user_index=index(spark, "user", sorted({r.user for r in rows})),
         item_index=index(spark, "item", sorted({r.item for r in rows})),
-        users=users,
     )
 
 

@@ -9,21 +9,27 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from recsys.retrieval.als import AlsRetriever
-from recsys.retrieval.candidates import Sources, candidates
-from recsys.retrieval.neighbors import NeighborsRetriever
-from recsys.retrieval.popular import PopularRetriever
-from recsys.retrieval.propose import Asked
-from recsys.retrieval.users import population
-from recsys.tables import CANDIDATES
-from recsys.transforms.interactions import pairs
-from tests.retrieval.shop import AS_OF, FUTURE, WEIGHTS, Row, frames, log, made_up, table
+from recsys.data import CANDIDATES
+from recsys.retrieval.als.retriever import Als
+from recsys.retrieval.audience import Audience, known_users
+from recsys.retrieval.base import Model
+from recsys.retrieval.candidates import candidates
+from recsys.retrieval.frames import Eligible
+from recsys.retrieval.interactions import pairs
+from recsys.retrieval.item_item.retriever import ItemItem
+from recsys.retrieval.popular.retriever import Popular
+from recsys.retrieval.settings import CandidatesSettings
+from tests.retrieval.shop import AS_OF, FUTURE, SIGNAL, Row, events_of, log_of, made_up, table
 
 pytestmark = pytest.mark.spark
 
-ASKED = Asked(
-    k=8, als_k=5, neighbors_k=5, popular_k=4, recent_items=3, weights={"als": 1.0, "neighbors": 0.8, "popular": 0.1}
+RETRIEVERS = (
+    Als(k=5, rank=4, iterations=3),
+    ItemItem(k=5, weight=0.8, keep=10, recent_items=3),
+    Popular(k=4, keep=20, min_segment_users=5),
 )
+WEIGHTS = {retriever.name: retriever.weight for retriever in RETRIEVERS}
+SETTINGS = CandidatesSettings(k=8)
 ITEMS = [f"i{i:03d}" for i in range(30)]
 PROFILES = "user_id string, segment string, signed_up_at timestamp"
 ROWS = [
@@ -46,46 +52,54 @@ def profiles(spark: SparkSession) -> DataFrame:
 
 
 @pytest.fixture(scope="module")
-def sources(spark: SparkSession, profiles: DataFrame) -> Sources:
-    given = frames(spark, ROWS, users=profiles)
-    als = AlsRetriever(rank=4, iterations=3).fit(given)
-    neighbors = NeighborsRetriever(k=10).fit(given).neighbors.localCheckpoint()
-    popular = PopularRetriever(k=20, min_segment_users=5, weights=WEIGHTS).fit(given).popular.localCheckpoint()
-    return Sources(
-        neighbors=neighbors,
-        popular=popular,
-        item_index=given.need("item_index"),
-        user_factors=als.user_factors.localCheckpoint(),
-        item_factors=als.item_factors.localCheckpoint(),
-        unavailable=spark.createDataFrame([("i005",), ("i006",)], "item_id string"),
-    )
-
-
-def make(
-    spark: SparkSession, profiles: DataFrame, sources: Sources, rows: list[Row], asked: Asked = ASKED, **limits: Any
-) -> DataFrame:
-    events = log(spark, rows)
-    people = population(events, profiles, as_of=AS_OF)
-    past = pairs(events, as_of=AS_OF, weights=WEIGHTS, seen_types=["purchase"])
-    return candidates(people, past, sources, asked, **limits)
+def models(spark: SparkSession, profiles: DataFrame) -> list[Model[Any]]:
+    log = log_of(spark, ROWS, users=profiles)
+    fitted = [retriever.fit(log, signal=SIGNAL) for retriever in RETRIEVERS]
+    return [
+        replace(one, frames={name: frame.localCheckpoint() for name, frame in one.frames.items()}) for one in fitted
+    ]
 
 
 @pytest.fixture(scope="module")
-def made(spark: SparkSession, profiles: DataFrame, sources: Sources) -> list[Any]:
-    return make(spark, profiles, sources, ROWS).collect()
+def eligible(spark: SparkSession) -> Eligible:
+    return Eligible(spark.createDataFrame([("i005",), ("i006",)], "item_id string"), listed=False)
+
+
+def make(
+    spark: SparkSession,
+    profiles: DataFrame,
+    models: list[Model[Any]],
+    rows: list[Row],
+    settings: CandidatesSettings = SETTINGS,
+    **more: Any,
+) -> DataFrame:
+    events = events_of(spark, rows)
+    index = log_of(spark, ROWS).item_index
+    assert index is not None
+    audience = Audience(
+        known_users(events, profiles, as_of=AS_OF),
+        pairs(events, as_of=AS_OF, signal=SIGNAL, seen_types=["purchase"]),
+        index,
+    )
+    return candidates(audience, [replace(model, audience=audience) for model in models], settings, **more)
+
+
+@pytest.fixture(scope="module")
+def made(spark: SparkSession, profiles: DataFrame, models: list[Model[Any]], eligible: Eligible) -> list[Any]:
+    return make(spark, profiles, models, ROWS, eligible=eligible).collect()
 
 
 def test_one_pass_and_joins_agree_to_the_last_bit(
-    spark: SparkSession, profiles: DataFrame, sources: Sources, made: list[Any]
+    spark: SparkSession, profiles: DataFrame, models: list[Model[Any]], eligible: Eligible, made: list[Any]
 ) -> None:
-    by_joins = make(spark, profiles, sources, ROWS, broadcast_limit_mb=0.0005)
+    by_joins = make(spark, profiles, models, ROWS, eligible=eligible, broadcast_limit_mb=0.0005)
     assert table(by_joins) == sorted((tuple(row) for row in made), key=repr)
 
 
 def test_the_future_changes_nothing(
-    spark: SparkSession, profiles: DataFrame, sources: Sources, made: list[Any]
+    spark: SparkSession, profiles: DataFrame, models: list[Model[Any]], eligible: Eligible, made: list[Any]
 ) -> None:
-    later = make(spark, profiles, sources, [*reversed(ROWS), *FUTURE])
+    later = make(spark, profiles, models, [*reversed(ROWS), *FUTURE], eligible=eligible)
     assert table(later) == sorted((tuple(row) for row in made), key=repr)
 
 
@@ -97,12 +111,11 @@ def test_rows_hold_together(made: list[Any]) -> None:
         assert (row["user_id"], row["item_id"]) not in bought
         assert row["item_id"] not in ("i005", "i006")
         assert row["sources"] == sorted(row["ranks"]) == sorted(row["scores"])
-        weights = ASKED.weights
-        expected = sum(weights[name] / (ASKED.rrf_k + row["ranks"][name]) for name in row["sources"])
+        expected = sum(WEIGHTS[name] / (SETTINGS.rrf_k + row["ranks"][name]) for name in row["sources"])
         assert row["score"] == pytest.approx(expected, abs=1e-15)
         assert (row["because_item_id"] is not None) == ("neighbors" in row["sources"])
     assert all(sorted(found) == list(range(1, len(found) + 1)) for found in ranks.values())
-    assert max(len(found) for found in ranks.values()) == ASKED.k
+    assert max(len(found) for found in ranks.values()) == SETTINGS.k
     assert {name for row in made for name in row["sources"]} == {"als", "neighbors", "popular"}
 
 
@@ -120,22 +133,52 @@ def test_columns_are_the_tables(made: list[Any]) -> None:
     assert [*made[0].asDict()] == [c for c in CANDIDATES.column_names if c not in ("run_date", "as_of")]
 
 
-def test_without_als_and_with_seen_items_allowed(spark: SparkSession, profiles: DataFrame, sources: Sources) -> None:
-    bare = replace(sources, user_factors=None, item_factors=None, unavailable=None)
-    asked = replace(ASKED, exclude_seen=False)
-    one_pass = make(spark, profiles, bare, ROWS, asked)
-    assert table(one_pass) == table(make(spark, profiles, bare, ROWS, asked, broadcast_limit_mb=0.0005))
+def test_without_als_and_with_seen_items_allowed(
+    spark: SparkSession, profiles: DataFrame, models: list[Model[Any]]
+) -> None:
+    bare, settings = models[1:], SETTINGS.model_copy(update={"exclude_seen": False})
+    one_pass = make(spark, profiles, bare, ROWS, settings)
+    assert table(one_pass) == table(make(spark, profiles, bare, ROWS, settings, broadcast_limit_mb=0.0005))
     rows = one_pass.collect()
     assert {row["user_id"] for row in rows} >= {"sated", "newcomer"}
     assert not any("als" in row["sources"] for row in rows)
 
 
-def test_nothing_known_of_items_proposes_nothing(spark: SparkSession, profiles: DataFrame, sources: Sources) -> None:
-    empty = Sources(sources.neighbors.where("false"), sources.popular.where("false"), sources.item_index)
+def test_two_of_a_kind_stand_side_by_side(
+    spark: SparkSession, profiles: DataFrame, models: list[Model[Any]], eligible: Eligible, made: list[Any]
+) -> None:
+    """The same factors under a name that sorts first: the others keep their ranks and scores."""
+    twin = replace(models[0], settings=Als(name="a_twin", k=5, weight=0.0))
+    both = make(spark, profiles, [twin, *models], ROWS, SETTINGS.model_copy(update={"k": 99}), eligible=eligible)
+    assert table(both) == table(
+        make(
+            spark,
+            profiles,
+            [*models, twin],
+            ROWS,
+            SETTINGS.model_copy(update={"k": 99}),
+            eligible=eligible,
+            broadcast_limit_mb=0.0005,
+        )
+    )
+    found = {(row["user_id"], row["item_id"]): row for row in both.collect()}
+    for row in made:
+        same = found[row["user_id"], row["item_id"]]
+        assert same["score"] == row["score"] and same["because_item_id"] == row["because_item_id"]
+        assert {name: rank for name, rank in same["ranks"].items() if name != "a_twin"} == row["ranks"]
+        assert same["ranks"].get("a_twin") == same["ranks"].get("als")
+
+
+def test_nothing_known_of_items_proposes_nothing(
+    spark: SparkSession, profiles: DataFrame, models: list[Model[Any]]
+) -> None:
+    empty = [
+        replace(model, frames={name: frame.where("false") for name, frame in model.frames.items()}) for model in models
+    ]
     assert make(spark, profiles, empty, ROWS).count() == 0
 
 
-def test_population_windows_and_anonymous(spark: SparkSession) -> None:
+def test_known_users_windows_and_anonymous(spark: SparkSession) -> None:
     rows = [
         Row("old", "a", hours=24 * 40),
         Row("late", "a"),
@@ -148,8 +191,8 @@ def test_population_windows_and_anonymous(spark: SparkSession) -> None:
         ("fresh", None, AS_OF - timedelta(days=1)),
         ("silent", None, None),
     ]
-    events, profiles = log(spark, rows + FUTURE), spark.createDataFrame(signed, PROFILES)
-    everybody = population(events, profiles, as_of=AS_OF, include_anonymous=True)
+    events, profiles = events_of(spark, rows + FUTURE), spark.createDataFrame(signed, PROFILES)
+    everybody = known_users(events, profiles, as_of=AS_OF, include_anonymous=True)
     assert table(everybody) == [("anon:s", None), ("fresh", None), ("late", None), ("old", "s"), ("silent", None)]
-    lately = population(events, profiles, as_of=AS_OF, user_window_days=30)
+    lately = known_users(events, profiles, as_of=AS_OF, user_window_days=30)
     assert table(lately) == [("fresh", None), ("late", None)]

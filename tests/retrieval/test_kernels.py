@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from recsys.retrieval import kernels
+from recsys.retrieval.als.kernel import ItemMatrix, search
 from recsys.retrieval.fusion import fuse
-from recsys.retrieval.kernels import Excluded, ItemMatrix, NeighborLists
+from recsys.retrieval.item_item.kernel import NeighborLists, add_up
+from recsys.retrieval.kernels import Excluded, Proposals, take_listed
 
 pytestmark = pytest.mark.fast
 
@@ -31,7 +33,7 @@ def brute_force(items: Any, users: Any, k: int, excluded: set[tuple[int, int]]) 
     return rows
 
 
-def found_rows(found: kernels.Proposals) -> list[tuple[int, int, int]]:
+def found_rows(found: Proposals) -> list[tuple[int, int, int]]:
     return list(zip(found.user.tolist(), found.item.tolist(), found.rank.tolist(), strict=True))
 
 
@@ -48,7 +50,7 @@ def test_search_is_exact(seed: int) -> None:
     heavy = {(1, int(i)) for i in random.choice(n_items, n_items - 3, replace=False)}
     excluded = heavy | {(int(u), int(i)) for u, i in random.integers(0, (n_users, n_items), size=(200, 2))}
     excluded |= {(2, i) for i in range(n_items)}
-    found = kernels.search(
+    found = search(
         ItemMatrix(np.arange(n_items), items),
         np.arange(n_users),
         users,
@@ -62,11 +64,11 @@ def test_a_users_result_does_not_depend_on_the_batch_or_on_the_block() -> None:
     random = np.random.default_rng(1)
     items, users = (random.normal(size=(n, 16)).astype(np.float32) for n in (1000, 50))
     none = excluded_of(set(), 50, 1000)
-    whole = kernels.search(ItemMatrix(np.arange(1000), items), np.arange(50), users, k=5, excluded=none)
-    alone = kernels.search(ItemMatrix(np.arange(1000), items), np.array([7]), users[7:8], k=5, excluded=none)
+    whole = search(ItemMatrix(np.arange(1000), items), np.arange(50), users, k=5, excluded=none)
+    alone = search(ItemMatrix(np.arange(1000), items), np.array([7]), users[7:8], k=5, excluded=none)
     assert alone.score.tolist() == whole.score[whole.user == 7].tolist()
-    half = kernels.search(ItemMatrix(np.arange(500), items[:500]), np.array([7]), users[7:8], k=1000, excluded=none)
-    all_of = kernels.search(ItemMatrix(np.arange(1000), items), np.array([7]), users[7:8], k=1000, excluded=none)
+    half = search(ItemMatrix(np.arange(500), items[:500]), np.array([7]), users[7:8], k=1000, excluded=none)
+    all_of = search(ItemMatrix(np.arange(1000), items), np.array([7]), users[7:8], k=1000, excluded=none)
     scores = dict(zip(all_of.item.tolist(), all_of.score.tolist(), strict=True))
     assert [scores[i] for i in half.item.tolist()] == half.score.tolist()
 
@@ -75,13 +77,13 @@ def test_excluded_answers_the_same_dense_and_sparse(monkeypatch: pytest.MonkeyPa
     pairs = {(0, 1), (2, 3), (2, 0)}
     users, items = np.arange(3)[:, None], np.arange(5)[None, :]
     dense = excluded_of(pairs, 3, 5).has(users, items)
-    monkeypatch.setattr(kernels, "_CHUNK", 0)
+    monkeypatch.setattr(kernels, "_BITS", 0)
     sparse = excluded_of(pairs, 3, 5).has(users, items)
     assert dense.tolist() == sparse.tolist() == [[(u, i) in pairs for i in range(5)] for u in range(3)]
     assert not excluded_of(set(), 3, 5).has(users, items).any()
 
 
-def test_follow_against_brute_force() -> None:
+def test_neighbors_added_up_against_brute_force() -> None:
     random = np.random.default_rng(3)
     n, users = 60, 25
     lists = {
@@ -110,7 +112,7 @@ def test_follow_against_brute_force() -> None:
         mine = sorted(((-s, j) for (v, j), s in total.items() if v == u and (u, j) not in excluded))[:5]
         expected += [(u, j, rank, -s, cause[u, j][1]) for rank, (s, j) in enumerate(mine, 1)]
     columns = (np.array(column) for column in zip(*recent, strict=True))
-    found = kernels.follow(flat, *columns, k=5, excluded=excluded_of(excluded, users, n))  # type: ignore[call-arg]
+    found = add_up(flat, *columns, k=5, excluded=excluded_of(excluded, users, n))  # type: ignore[call-arg]
     assert found.because is not None
     rows = zip(*(a.tolist() for a in (found.user, found.item, found.rank, found.score, found.because)), strict=True)
     assert list(rows) == expected
@@ -118,32 +120,59 @@ def test_follow_against_brute_force() -> None:
 
 def test_take_listed_skips_what_is_excluded_and_ranks_densely() -> None:
     lists = [(np.array([4, 2, 0]), np.array([3.0, 2.0, 1.0])), (np.array([1]), np.array([9.0]))]
-    found = kernels.take_listed(lists, np.array([0, 1, 0]), k=2, excluded=excluded_of({(0, 2), (1, 1)}, 3, 5))
+    found = take_listed(lists, np.array([0, 1, 0]), k=2, excluded=excluded_of({(0, 2), (1, 1)}, 3, 5))
     assert found_rows(found) == [(0, 4, 1), (0, 0, 2), (2, 4, 1), (2, 2, 2)]
     assert found.score.tolist() == [3.0, 1.0, 3.0, 2.0]
 
 
 def test_fuse_adds_reciprocal_ranks() -> None:
-    first = kernels.Proposals(np.array([0, 0]), np.array([3, 1]), np.array([1, 2]), np.array([0.9, 0.8]))
-    second = kernels.Proposals(
-        np.array([0, 1]), np.array([1, 3]), np.array([1, 1]), np.array([5.0, 4.0]), np.array([2, 0])
-    )
-    union = fuse([first, second], [1.0, 0.5], rrf_k=10.0, k=2, n_items=4)
+    first = Proposals(np.array([0, 0]), np.array([3, 1]), np.array([1, 2]), np.array([0.9, 0.8]))
+    second = Proposals(np.array([0, 1]), np.array([1, 3]), np.array([1, 1]), np.array([5.0, 4.0]), np.array([2, 0]))
+    union = fuse({"b": second, "a": first}, {"a": 1.0, "b": 0.5}, rrf_k=10.0, k=2, n_items=4)
     assert union.user.tolist() == [0, 0, 1]
     assert union.item.tolist() == [1, 3, 3]
     assert union.rank.tolist() == [1, 2, 1]
     assert union.score.tolist() == [1 / 12 + 0.5 / 11, 1 / 11, 0.5 / 11]
     assert union.because.tolist() == [2, -1, 0]
     assert union.lengths.tolist() == [2, 1, 1]
-    assert union.source.tolist() == [0, 1, 0, 1]
-    assert union.source_rank.tolist() == [2, 1, 1, 1]
-    assert union.source_score.tolist() == [0.8, 5.0, 0.9, 4.0]
+    assert union.maker.tolist() == [0, 1, 0, 1]
+    assert union.maker_rank.tolist() == [2, 1, 1, 1]
+    assert union.maker_score.tolist() == [0.8, 5.0, 0.9, 4.0]
+
+
+def proposals(*items: int, because: int | None = None) -> Proposals:
+    """What is proposed to one user, in order."""
+    n = len(items)
+    cause = None if because is None else np.full(n, because)
+    return Proposals(np.zeros(n, np.int64), np.array(items), np.arange(1, n + 1), np.ones(n), cause)
+
+
+def test_a_retriever_before_the_others_by_name_changes_nothing_for_them() -> None:
+    """Weights, ranks and causes belong to names, not to places."""
+    weights = {"m": 1.0, "z": 0.25, "a": 0.0}
+    two = {"m": proposals(1, 2, because=7), "z": proposals(2, 3)}
+    before = fuse(two, weights, rrf_k=10.0, k=9, n_items=10)
+    after = fuse({**two, "a": proposals(5)}, weights, rrf_k=10.0, k=9, n_items=10)
+    kept = after.item != 5
+    assert after.item[kept].tolist() == before.item.tolist() == [2, 1, 3]
+    assert after.score[kept].tolist() == before.score.tolist()
+    assert after.because[kept].tolist() == before.because.tolist()
+    names = [after.names[maker] for maker in after.maker.tolist()]
+    assert [name for name in names if name != "a"] == [before.names[maker] for maker in before.maker.tolist()]
+
+
+def test_the_cause_is_that_of_the_largest_share() -> None:
+    found = {"a": proposals(1, because=8), "b": proposals(1, because=3), "c": proposals(1)}
+    largest = fuse(found, {"a": 0.5, "b": 1.0, "c": 9.0}, rrf_k=10.0, k=1, n_items=10)
+    assert largest.because.tolist() == [3], "c names none"
+    equal = fuse(found, {"a": 1.0, "b": 1.0, "c": 9.0}, rrf_k=10.0, k=1, n_items=10)
+    assert equal.because.tolist() == [8], "of equals the first by name"
 
 
 def test_nothing_in_nothing_out() -> None:
     none = excluded_of(set(), 2, 1)
     empty = ItemMatrix(np.zeros(0, np.int64), np.zeros((0, 4), np.float32))
-    found = kernels.search(empty, np.arange(2), np.ones((2, 4), np.float32), k=3, excluded=none)
+    found = search(empty, np.arange(2), np.ones((2, 4), np.float32), k=3, excluded=none)
     assert not len(found.user)
-    assert not len(kernels.take_listed([], np.zeros(0, np.int64), k=3, excluded=none).user)
-    assert not len(fuse([found, found], [1.0, 1.0], rrf_k=10.0, k=3, n_items=1).user)
+    assert not len(take_listed([], np.zeros(0, np.int64), k=3, excluded=none).user)
+    assert not len(fuse({"a": found, "b": found}, {"a": 1.0, "b": 1.0}, rrf_k=10.0, k=3, n_items=1).user)

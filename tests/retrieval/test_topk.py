@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from recsys.retrieval.blobs import collect_arrow
-from recsys.retrieval.topk import top_k
+from recsys.arrow import collect_arrow
+from recsys.retrieval.als.topk import top_k
 from tests.retrieval.shop import table
 
 pytestmark = pytest.mark.spark

@@ -1,6 +1,6 @@
-"""Where Spark forks its Python workers from in tests: a process that has already imported what each of them needs.
+"""The process from which Spark forks its Python workers in tests: it has already imported what each of them needs.
 
-Workers that idle for a minute end, and tests start dozens, for which these imports are most of the work.
+Idle workers end after a minute, so tests start dozens; these imports would be most of their work.
 """
 
 import sys
@@ -10,7 +10,7 @@ import pyarrow.compute  # noqa: F401
 import pyspark.sql.pandas.types  # noqa: F401
 from pyspark.daemon import manager
 
-# Keras looks for it, for wrappers that nothing here uses: a sixth of TensorFlow's start.
+# Keras imports it for wrappers that are not used here: a sixth of TensorFlow's start.
 sys.modules["sklearn"] = None  # type: ignore[assignment]
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where the real data sets lie that some tests read."""
+"""The folder of the real data sets that some tests read."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ import os
 from pathlib import Path
 
 DATA = Path(os.environ.get("RECSYS_DATA", Path(__file__).parents[3] / "shared" / "data"))
-"""A folder with one folder per data set; tests that need it are skipped where it is absent."""
+"""A folder with one folder per data set; tests that need it are skipped if it does not exist."""

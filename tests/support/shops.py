@@ -1,4 +1,4 @@
-"""One small synthetic shop, and one run of the line on it that many tests read: a plugin of `tests/conftest.py`."""
+"""One small synthetic shop, and one run of the pipeline on it that many tests read: a plugin of `tests/conftest.py`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from recsys.config import Config, load_config
-from recsys.io import Warehouse
-from recsys.runner import line
+from recsys.pipeline import graph
+from recsys.pipeline.job import load_jobs
+from recsys.store import Warehouse
 from recsys.synthetic import ShopConfig, generate
 from tests.support.warehouses import Digests, digests
 
@@ -21,22 +22,22 @@ ROOT = Path(__file__).parents[2]
 EVENTS = 4500
 SMALL = (
     "spark.shuffle_partitions=2",
-    "als.rank=8",
-    "als.iterations=3",
+    "retrievers.als.rank=8",
+    "retrievers.als.iterations=3",
     "candidates.k=30",
-    "ctr.epochs=2",
-    "ctr.hidden=[16]",
-    "ctr.batch_size=512",
-    "ctr.tensorboard=false",
-    "examples.shards=2",
-    "ranking.k=10",
-    "evaluation.bootstrap=50",
+    "train_ctr.epochs=2",
+    "train_ctr.network.hidden=[16]",
+    "train_ctr.batch_size=512",
+    "train_ctr.tensorboard=false",
+    "ctr_examples.shards=2",
+    "rank.k=10",
+    "evaluate.bootstrap=50",
 )
 
 
 @dataclass(frozen=True)
 class Shop:
-    """Raw logs of a shop and the instant that the line runs for."""
+    """Raw logs of a shop and the instant that the pipeline runs for."""
 
     raw: Path
     manifest: dict[str, Any]
@@ -52,15 +53,16 @@ def shop_config(raw: Path, warehouse: Path, *more: str) -> Config:
     )
 
 
-def run_shop(spark: SparkSession, config: Config, as_of: datetime, **part: Any) -> list[tuple[str, str, float]]:
-    """Run the line, or a part of it, in the session of the tests.
+def run_shop(spark: SparkSession, config: Config, as_of: datetime, **part: Any) -> list[graph.Outcome]:
+    """Run the pipeline, or a part of it, in the session of the tests.
 
-    Shuffles have one partition here and two where tests start programs, on executors or not: their tables are compared.
+    Shuffles have one partition here and two in programs that tests start, on executors or not: their tables are
+    compared.
     """
     partitions = str(spark.conf.get("spark.sql.shuffle.partitions"))
     spark.conf.set("spark.sql.shuffle.partitions", "1")
     try:
-        return line.run_line(spark, config, as_of, line.load_jobs(ROOT / "jobs"), **part)
+        return graph.run_pipeline(spark, config, as_of, load_jobs(ROOT / "jobs"), **part)
     finally:
         spark.conf.set("spark.sql.shuffle.partitions", partitions)
 

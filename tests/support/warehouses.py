@@ -1,4 +1,4 @@
-"""Warehouses compared: one digest per table, over every row, blind to order and to columns that tell of the run."""
+"""Compares warehouses: one digest per table, blind to the order of rows and to columns that describe the run."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from recsys import tables
-from recsys.io import Warehouse
+from recsys.store import Warehouse
+from recsys.store.catalog import all_tables
 
 Digests = dict[str, tuple[int, int]]
 """Rows and hash by table name."""
 
 OF_THE_RUN = ("runs",)
 OF_THE_PLACE = {"models": ("path", "config")}
-"""Columns that name where the warehouse and its input lie."""
+"""Columns that hold the paths of the warehouse and its input."""
 
 
 def digests(warehouse: Warehouse, *, without: tuple[str, ...] = ()) -> Digests:
     """Rows and a hash of each table that exists."""
     found = {}
-    for table in tables.ALL:
+    for table in all_tables():
         if table.name not in (*OF_THE_RUN, *without) and warehouse.exists(table):
             found[table.name] = digest(
                 warehouse.read(table), leave_out=(*table.volatile, *OF_THE_PLACE.get(table.name, ()))
@@ -31,7 +31,7 @@ def digests(warehouse: Warehouse, *, without: tuple[str, ...] = ()) -> Digests:
 def digest(frame: DataFrame, *, leave_out: tuple[str, ...] = ()) -> tuple[int, int]:
     """Rows of a frame and a hash that does not depend on their order."""
     fields = [field for field in frame.schema.fields if field.name not in leave_out]
-    # Spark's hash passes over nulls: without their places a value that moved to the next column would look the same.
+    # Spark's hash skips nulls: without their places a value that moved to the next column would look the same.
     nulls = [F.col(field.name).isNull() for field in fields if field.nullable]
     row = F.xxhash64(*map(_comparable, fields), *nulls).cast("decimal(38,0)")
     found = frame.select(row.alias("h")).agg(F.count("*"), F.coalesce(F.sum("h"), F.lit(0))).first()
@@ -40,7 +40,7 @@ def digest(frame: DataFrame, *, leave_out: tuple[str, ...] = ()) -> tuple[int, i
 
 
 def _comparable(field: T.StructField) -> Column:
-    """Maps have no order and no hash: their sorted entries have."""
+    """Maps have no order and no hash; their sorted entries do."""
     if isinstance(field.dataType, T.MapType):
         return F.to_json(F.array_sort(F.map_entries(field.name)))
     return F.col(field.name)

@@ -166,10 +166,10 @@ def test_exposure_is_heavy_tailed(world: World, visits: Visits) -> None:
     assert -1.8 < slope < -0.5
 
 
-def test_people_click_within_their_favourite_categories(world: World, visits: Visits, actions: Actions) -> None:
+def test_people_click_within_their_favorite_categories(world: World, visits: Visits, actions: Actions) -> None:
     human = actions.take((actions.kind == CLICK) & ~visits.who.is_bot[actions.user])
     category, _ = world.locate(human.item)
-    liked = (visits.who.favourites[human.user] == category[:, None]).any(axis=1)
+    liked = (visits.who.favorites[human.user] == category[:, None]).any(axis=1)
     assert liked.mean() > 0.5
     facts = describe(world, *world.locate(human.item))
     assert (facts.vector * visits.who.vector[human.user]).sum(axis=1).mean() > 0.5
@@ -184,7 +184,7 @@ def test_cold_users_come_in_the_last_days_only(world: World) -> None:
 
 
 @pytest.mark.parametrize("days", [10, 90])
-def test_the_rate_reaches_the_events_asked_for(days: int) -> None:
+def test_the_rate_reaches_the_requested_number_of_events(days: int) -> None:
     cfg = ShopConfig.for_events(20_000, days=days)
     world, rate = build_world(cfg), session_rate(cfg)
     everyone = np.arange(cfg.n_users)
@@ -216,9 +216,9 @@ def test_wrong_flags_end_with_one_sentence(
     flags: list[str], says: str, tmp_path: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["--out", str(tmp_path), *flags]) == 2
-    told = capsys.readouterr().err
-    assert says in told
-    assert told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert says in printed
+    assert printed.count("\n") == 1
 
 
 def test_flags_reach_the_config() -> None:

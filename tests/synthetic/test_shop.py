@@ -1,4 +1,4 @@
-"""A small shop as written: recounted by plain Python, and compared over partition counts."""
+"""A small shop as written: recounted in plain Python, and compared across numbers of partitions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def lines(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def catalog(out: Path) -> list[dict[str, str]]:
-    """Read the catalogue."""
+    """Read the catalog."""
     rows: list[dict[str, str]] = []
     for path in sorted((out / "catalog.csv").glob("part-*")):
         with path.open(encoding="utf-8", newline="") as file:
@@ -58,7 +58,7 @@ def parsed(line: str) -> Raw | None:
 
 
 def time_of(text: str) -> datetime | None:
-    """Parse an ISO time, None if it is none."""
+    """Parse an ISO time, None if it is not one."""
     try:
         return datetime.fromisoformat(text)
     except ValueError:
@@ -66,7 +66,7 @@ def time_of(text: str) -> datetime | None:
 
 
 def event_defect(line: str) -> str | None:
-    """Name what is wrong with an event line on its own, by what the format promises."""
+    """Name what is wrong with a single event line, by the rules of the format."""
     row = parsed(line)
     if row is None:
         return "broken_json"
@@ -147,7 +147,7 @@ def test_the_manifest_counts_what_the_list_files_hold(shop: tuple[Path, Manifest
     assert shown == manifest.rows["shown_items"]
 
 
-def test_the_manifest_counts_catalogue_and_profiles(shop: tuple[Path, Manifest]) -> None:
+def test_the_manifest_counts_catalog_and_profiles(shop: tuple[Path, Manifest]) -> None:
     out, manifest = shop
     rows = catalog(out)
     good = [row for row in rows if row["sku"] and not row["list_price"].startswith("-")]
@@ -186,7 +186,7 @@ def test_clicks_name_a_shown_item_and_agree_with_the_truth(shop: tuple[Path, Man
     known = [key for key in clicked if key[0] in listed]
     assert len(known) > 0.9 * len(clicked)
     assert all(listed[place][position - 1] == item for place, item, position in known)
-    # Where an item stands can only take from what it is worth; robots click as they please.
+    # A position can only lower the probability of a click; robots click at random.
     people = [row for row in truth if not row["is_bot"]]
     assert people and all(0 < row["p_click_true"] <= row["p_relevance"] + 1e-6 for row in people)
 

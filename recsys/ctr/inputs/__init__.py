@@ -1,0 +1,1 @@
+"""Feature specs: what turns a row into the inputs of a network."""

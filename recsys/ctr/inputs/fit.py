@@ -1,0 +1,137 @@
+"""Fitting a feature spec on the training split.
+
+What reaches the driver is bounded by the spec: one row of statistics, the vocabularies (at most `max_vocabulary` values
+each), and counts of values rounded to three digits for quantile buckets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pyspark.sql import DataFrame, Row
+from pyspark.sql import types as T
+
+from recsys.ctr.inputs.passes import ROWS, SIGNIFICANT_DIGITS, boundaries, statistics, useless, vocabularies
+from recsys.ctr.inputs.settings import InputSpec
+from recsys.ctr.inputs.spec import FIRST_ID, DroppedInput, EmbeddingTable, FittedInput, FittedSpec
+from recsys.errors import ConfigError, NothingToDo
+from recsys.progress import note
+
+TEXT_TYPES = (T.StringType, T.ByteType, T.ShortType, T.IntegerType, T.LongType, T.BooleanType, T.DateType)
+NUMBER_TYPES = (T.NumericType, T.BooleanType)
+EMBEDDED = ("vocabulary", "hash", "buckets")
+
+
+def fit_spec(df: DataFrame, inputs: Sequence[InputSpec]) -> FittedSpec:
+    """Fit vocabularies, means and buckets on a training split.
+
+    Parameters
+    ----------
+    df : DataFrame
+        Training examples, with at least the source columns of the inputs.
+    inputs : sequence of InputSpec
+        What becomes of which column. An input whose column is null or constant throughout is dropped, with a note.
+
+    Returns
+    -------
+    FittedSpec
+        The same for the same rows, however they are partitioned: ties break on values, numbers keep six digits.
+
+    Raises
+    ------
+    ConfigError
+        If a column is missing or has the wrong type, or `shares` names no suitable input.
+    NothingToDo
+        If there is no row.
+    """
+    check_inputs(df.schema, inputs)
+    stats = statistics(df, inputs)
+    if stats is None or stats[ROWS] == 0:
+        raise NothingToDo(
+            "the training split is empty; run ctr_examples for this as_of, or widen ctr_examples.window_days"
+        )
+    dropped = tuple(DroppedInput(item.name, why) for item in inputs if (why := useless(item, stats)))
+    for drop in dropped:
+        note(f"input {drop.name} is left out: {drop.why} in the training split")
+    by_name = {item.name: item for item in inputs}
+    kept = [item for item in inputs if item.name not in {drop.name for drop in dropped}]
+    values = vocabularies(df, kept, by_name)
+    limits = boundaries(df, [item for item in kept if item.transform == "buckets"])
+    owners = dict.fromkeys(item.shares or item.name for item in kept if item.transform in EMBEDDED)
+    return FittedSpec(
+        inputs=tuple(_fitted(item, stats, limits.get(item.name, ())) for item in kept),
+        tables=tuple(_table(by_name[name], values.get(name, ()), len(limits.get(name, ()))) for name in owners),
+        dropped=dropped,
+    )
+
+
+def check_inputs(schema: T.StructType, inputs: Sequence[InputSpec]) -> None:
+    """Check that every input can be made from columns of these types.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`fit_spec`.
+    """
+    by_name = {item.name: item for item in inputs}
+    if len(by_name) != len(inputs):
+        raise ConfigError("two inputs have the same name; every entry of inputs needs a name of its own")
+    types = {field.name: field.dataType for field in schema.fields}
+    for item in inputs:
+        _check_type(item, types)
+        if item.shares is not None:
+            owner = by_name.get(item.shares)
+            if owner is None or owner.shares is not None or owner.transform != item.transform:
+                raise ConfigError(
+                    f"input {item.name} shares {item.shares}: that must be an input with the same transform which "
+                    "shares no other"
+                )
+
+
+def _check_type(item: InputSpec, types: dict[str, T.DataType]) -> None:
+    if item.source not in types:
+        raise ConfigError(
+            f"input {item.name}: the examples have no column {item.source}; they have {', '.join(sorted(types))}"
+        )
+    found = types[item.source]
+    inner = found.elementType if isinstance(found, T.ArrayType) else found
+    fits = isinstance(inner, NUMBER_TYPES if item.kind == "numeric" else TEXT_TYPES)
+    if not fits or isinstance(found, T.ArrayType) != (item.kind == "sequence"):
+        raise ConfigError(
+            f"input {item.name}: column {item.source} is {found.simpleString()}, which does not fit a {item.kind} input"
+        )
+
+
+def _fitted(item: InputSpec, stats: Row, limits: tuple[float, ...]) -> FittedInput:
+    embedded = item.transform in EMBEDDED
+    values: dict[str, Any] = {}
+    if item.kind == "numeric" and not embedded:
+        std = _rounded(stats[f"{item.name}__std"])
+        values = {
+            "mean": _rounded(stats[f"{item.name}__mean"]),
+            "std": std if std > 0 else 1.0,
+            "indicator": stats[f"{item.name}__known"] < stats[ROWS],
+        }
+    return FittedInput(
+        name=item.name,
+        source=item.source,
+        kind=item.kind,
+        transform=item.transform,
+        table=(item.shares or item.name) if embedded else None,
+        length=item.length if item.kind == "sequence" else 1,
+        boundaries=limits,
+        **values,
+    )
+
+
+def _table(owner: InputSpec, vocabulary: tuple[str, ...], limits: int) -> EmbeddingTable:
+    if owner.transform == "vocabulary":
+        return EmbeddingTable(owner.name, owner.width, FIRST_ID + len(vocabulary), vocabulary)
+    return EmbeddingTable(
+        owner.name, owner.width, FIRST_ID + (owner.buckets if owner.transform == "hash" else limits + 1)
+    )
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")

@@ -1,0 +1,113 @@
+"""What a network may be given: one entry per input, and the default inputs over the columns of `ctr_examples`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from recsys.data import RetrieverFeature
+from recsys.settings import Identifier, PositiveInt, Section
+
+NumericTransform = Literal["zscore", "log_zscore", "buckets"]
+
+
+class InputSpec(Section):
+    """One model input: a column of the examples and what becomes of it."""
+
+    name: Identifier = Field(description="Name of the input")
+    source: Identifier = Field(description="Column that it is made from")
+    kind: Literal["categorical", "numeric", "sequence"] = Field(description="What the column holds")
+    transform: Literal["vocabulary", "hash", "zscore", "log_zscore", "buckets"] = Field(
+        description="What becomes of it"
+    )
+    width: PositiveInt = Field(8, description="Embedding width; numeric inputs have an embedding only with buckets")
+    buckets: PositiveInt = Field(10_000, description="Hash buckets, or quantile buckets of a numeric input")
+    min_count: PositiveInt = Field(5, description="Rarer values share one id")
+    max_vocabulary: PositiveInt = Field(200_000, description="Number of most frequent values that are kept")
+    length: PositiveInt = Field(20, description="Values of a sequence that are used, newest first")
+    shares: Identifier | None = Field(None, description="Input whose vocabulary and embedding this one uses")
+
+    @model_validator(mode="after")
+    def _fits(self) -> InputSpec:
+        numeric = self.transform in ("zscore", "log_zscore", "buckets")
+        if (self.kind == "numeric") != numeric:
+            raise ValueError(f"input {self.name}: transform {self.transform} does not fit kind {self.kind}")
+        return self
+
+
+def numeric_input(name: str, transform: NumericTransform = "log_zscore") -> InputSpec:
+    """Return a numeric input made from the column of the same name."""
+    return InputSpec(name=name, source=name, kind="numeric", transform=transform)
+
+
+def _categorical(name: str, width: int = 8) -> InputSpec:
+    return InputSpec(name=name, source=name, kind="categorical", transform="vocabulary", width=width)
+
+
+_CATEGORICAL = (
+    InputSpec(name="item", source="item_id", kind="categorical", transform="vocabulary", width=16),
+    InputSpec(name="history", source="history", kind="sequence", transform="vocabulary", width=16, shares="item"),
+    _categorical("item_category"),
+    _categorical("item_brand"),
+    _categorical("user_segment", 4),
+    _categorical("country", 4),
+    _categorical("device", 4),
+    _categorical("position", 4),
+    _categorical("hour", 4),
+    _categorical("day_of_week", 4),
+)
+_LOG = (
+    "price",
+    "user_events_7d",
+    "user_events_30d",
+    "user_events_365d",
+    "user_purchases_365d",
+    "item_events_7d",
+    "item_events_30d",
+    "item_events_365d",
+    "item_purchases_365d",
+    "item_age_days",
+    "user_item_events",
+    "user_item_seconds",
+    "session_events",
+    "session_item_events",
+)
+_PLAIN = (
+    "price_rank_in_list",
+    "price_to_list_mean",
+    "user_age",
+    "item_value_mean_365d",
+    "user_category_share",
+    "is_last_item",
+    "last_item_distance",
+)
+
+
+def retrieved_inputs(features: Sequence[RetrieverFeature]) -> tuple[InputSpec, ...]:
+    """Return the inputs that retrievers offer: by retriever in their order, its rank before its score."""
+    order = list(dict.fromkeys(feature.name for feature in features))
+    ordered = sorted(features, key=lambda feature: (order.index(feature.name), feature.what))
+    return tuple(numeric_input(feature.column.name, feature.transform) for feature in ordered)
+
+
+def default_inputs(retrieved: Sequence[InputSpec] = ()) -> tuple[InputSpec, ...]:
+    """Return the inputs of a ranker whose config names none.
+
+    Parameters
+    ----------
+    retrieved : sequence of InputSpec
+        What the retrievers offer. Those in log scale stand before `candidate_rank`, all others at the end: the order
+        of inputs is the order of columns in the network, and so decides the bits of its weights.
+    """
+    in_log_scale = [item for item in retrieved if item.transform == "log_zscore"]
+    others = [item for item in retrieved if item.transform != "log_zscore"]
+    return (
+        *_CATEGORICAL,
+        *(numeric_input(name) for name in _LOG),
+        *in_log_scale,
+        numeric_input("candidate_rank"),
+        *(numeric_input(name, "zscore") for name in _PLAIN),
+        *others,
+    )

@@ -1,0 +1,1 @@
+"""Fitted models: saved, loaded, applied."""

@@ -1,0 +1,193 @@
+"""The training function: plain values in, weights and metrics out. The same under every launcher.
+
+All ranks take the same number of steps and see the same validation scores, so they all decide alike. A rank that fails
+before the first step tells the others; one that fails later ends the job (see `recsys.ctr.training.launcher`).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from recsys.ctr import metrics
+from recsys.ctr.base import TrainOutcome, TrainTask
+from recsys.ctr.calibration import Calibration, fit_calibration
+from recsys.ctr.inputs.layout import Layout
+from recsys.ctr.inputs.spec import FittedSpec
+from recsys.ctr.networks.network import Weights, checksum
+from recsys.ctr.training.batches import Epochs, Reader
+from recsys.ctr.training.comm import Communicator
+from recsys.ctr.training.holdout import Holdout, Scored, report
+from recsys.ctr.training.learner import Learner
+from recsys.ctr.training.survey import Facts, survey
+from recsys.ctr.training.tensorboard import Board
+from recsys.errors import DataError, NothingToDo, RecsysError
+from recsys.progress import note
+
+PLATEAU_FACTOR = 0.1
+MIN_GAIN = 1e-5
+
+
+def train(task: TrainTask, comm: Communicator) -> TrainOutcome:
+    """Train one rank.
+
+    Parameters
+    ----------
+    task : TrainTask
+        The same on every rank.
+    comm : Communicator
+        Knows rank and size, and exchanges values with the other ranks.
+
+    Returns
+    -------
+    TrainOutcome
+        Weights of the epoch with the best validation logloss (rank 0 only), calibration, metrics.
+
+    Raises
+    ------
+    NothingToDo
+        If there is too little to learn from.
+    DataError
+        If the loss is no longer a number.
+    """
+    settings = task.settings
+    configure(settings.threads or max(1, (os.cpu_count() or 1) // comm.local_size))
+    spec = FittedSpec.from_json(task.spec)
+    layout = Layout.of(spec)
+    facts, mine = survey(task, comm, Reader(spec, layout, task.label, task.sample_rate, weigh=False))
+    reader = Reader(spec, layout, task.label, task.sample_rate, facts.weigh)
+    cache = settings.cache_mb * 2**20
+    epochs = Epochs(
+        reader,
+        mine,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        rank=comm.rank,
+        cache_bytes=cache,
+        window=settings.shuffle_row_groups,
+    )
+    valid = Holdout(reader, task.valid, comm, cache_bytes=cache // 2)
+    learner = Learner(layout, settings, facts, comm)
+    history = _fit(learner, epochs, valid, task, facts, comm)
+    final, figures, calibration = _evaluate(learner, valid, reader, task, facts, comm)
+    figures |= _described(facts, history, final, comm)
+    total = _agreed(final, comm)
+    keep = final if comm.rank == 0 else {}
+    return TrainOutcome(comm.rank, comm.size, total, keep, calibration.as_dict(), figures, tuple(history))
+
+
+def configure(threads: int) -> None:
+    """Limit TensorFlow's threads (before it first computes) and make its kernels deterministic."""
+    tf.config.experimental.enable_op_determinism()
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:
+        note("TensorFlow is already running in this process; its number of threads cannot be changed")
+
+
+def _fit(
+    learner: Learner, epochs: Epochs, valid: Holdout, task: TrainTask, facts: Facts, comm: Communicator
+) -> list[dict[str, float]]:
+    settings = task.settings
+    board = Board(task.log_dir if comm.rank == 0 else None)
+    plateau = Plateau(settings.patience)
+    best: Weights = {}
+    history: list[dict[str, float]] = []
+    for epoch in range(settings.epochs):
+        losses = [learner.step(b.ids, b.dense, b.label, b.weight) for b in epochs.batches(epoch, facts.steps)]
+        learner.align()
+        figures = _validate(valid.score(learner.scores), facts.shift) | {"train_loss": float(np.mean(losses))}
+        history.append(figures)
+        board.write(epoch + 1, figures)
+        if comm.rank == 0:
+            shown = " ".join(f"{name} {value:.5f}" for name, value in figures.items())
+            note(f"epoch {epoch + 1}/{settings.epochs}: {shown}")
+        verdict = plateau.judge(figures["valid_logloss"])
+        if verdict == "best":
+            best = learner.network.weights()
+        elif verdict == "slower":
+            learner.network.load(best)
+            learner.slow_down(PLATEAU_FACTOR)
+        elif verdict == "stop":
+            break
+    board.close()
+    learner.network.load(best)
+    return history
+
+
+def _validate(scored: Scored, shift: float) -> dict[str, float]:
+    if not scored.both_classes:
+        raise NothingToDo(
+            f"the validation split has {len(scored.labels)} examples with {int(scored.labels.sum())} positives; "
+            "it needs both classes, raise ctr_examples.valid_share or widen the label window"
+        )
+    loss = metrics.logloss(scored.labels, metrics.sigmoid(scored.logits + shift), scored.weights)
+    if not math.isfinite(loss):
+        raise DataError(
+            "the loss is no longer a number; lower train_ctr.learning_rate and train_ctr.embedding_learning_rate"
+        )
+    return {"valid_auc": metrics.auc(scored.labels, scored.logits, scored.weights), "valid_logloss": loss}
+
+
+class Plateau:
+    """Decides after each epoch: best so far, wait, slower (once), stop."""
+
+    def __init__(self, patience: int) -> None:
+        self._patience = patience
+        self._best = math.inf
+        self._bad = 0
+        self._slowed = False
+
+    def judge(self, loss: float) -> str:
+        """Return `best`, `wait`, `slower` or `stop`."""
+        if loss < self._best - MIN_GAIN:
+            self._best, self._bad = loss, 0
+            return "best"
+        self._bad += 1
+        if self._bad < self._patience:
+            return "wait"
+        if self._slowed:
+            return "stop"
+        self._slowed, self._bad = True, 0
+        return "slower"
+
+
+def _evaluate(
+    learner: Learner, valid: Holdout, reader: Reader, task: TrainTask, facts: Facts, comm: Communicator
+) -> tuple[Weights, dict[str, float], Calibration]:
+    scored = valid.score(learner.scores)
+    calibration = fit_calibration(
+        task.settings.calibration, scored.logits, scored.labels, scored.weights, shift=facts.shift
+    )
+    figures = {f"valid_{k}": v for k, v in (report(scored, calibration) | valid.baselines(task.baselines)).items()}
+    test = Holdout(reader, task.test, comm, cache_bytes=0)
+    scored = test.score(learner.scores)
+    if scored.both_classes:
+        figures |= {f"test_{k}": v for k, v in (report(scored, calibration) | test.baselines(task.baselines)).items()}
+    elif comm.rank == 0 and task.test:
+        note(f"no test metrics: the {len(scored.labels)} examples of the test split are not of both classes")
+    return learner.network.weights(), figures, calibration
+
+
+def _described(facts: Facts, history: list[dict[str, float]], final: Weights, comm: Communicator) -> dict[str, float]:
+    """Return metrics of the training itself."""
+    return {
+        "train_rows": float(facts.rows),
+        "train_base_rate": facts.population_rate,
+        "epochs": float(len(history)),
+        "best_epoch": float(1 + int(np.argmin([h["valid_logloss"] for h in history]))),
+        "parameters": float(sum(value.size for value in final.values())),
+        "ranks": float(comm.size),
+    }
+
+
+def _agreed(weights: Weights, comm: Communicator) -> str:
+    total = checksum(weights)
+    others = {bytes(part).decode() for part in comm.gather(np.frombuffer(total.encode(), dtype=np.uint8))}
+    if len(others) > 1:
+        raise RecsysError("ranks ended with different weights; this is a defect of the training loop, not of your data")
+    return total

@@ -1,0 +1,82 @@
+"""The contract of every table that the project writes: columns, types, key, partitions, checks, retention.
+
+A table is a value: jobs, tests, notebooks, the SQL documentation and feature specs read it from here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from recsys.data.entities import ITEM_INDEX, ITEMS, USER_INDEX, USERS
+from recsys.data.examples import (
+    CTR_EXAMPLES,
+    EXAMPLE_FEATURES,
+    RetrieverFeature,
+    ctr_examples,
+    example_columns,
+)
+from recsys.data.features import ITEM_DAILY, ITEM_FEATURES, USER_DAILY, USER_FEATURES
+from recsys.data.lists import CANDIDATES, RANKED, RECOMMENDATIONS
+from recsys.data.logs import EVENTS, IMPRESSIONS, QUARANTINE
+from recsys.data.runs import METRICS, MODELS, RUNS
+from recsys.data.table import CONTRACT_VERSION, Column, Table, TablePart
+from recsys.data.vocabulary import ANONYMOUS_PREFIX, COUNTED_EVENTS, EVENT_TYPES, FEATURE_WINDOWS
+
+ALL: Final[tuple[Table, ...]] = (
+    EVENTS,
+    IMPRESSIONS,
+    QUARANTINE,
+    ITEMS,
+    USERS,
+    USER_INDEX,
+    ITEM_INDEX,
+    USER_DAILY,
+    ITEM_DAILY,
+    USER_FEATURES,
+    ITEM_FEATURES,
+    CANDIDATES,
+    CTR_EXAMPLES,
+    MODELS,
+    RANKED,
+    RECOMMENDATIONS,
+    METRICS,
+    RUNS,
+)
+"""Every contract but those of the retrievers' tables, which come with the retrievers: `recsys.retrieval.registry`."""
+
+BY_NAME: Final[dict[str, Table]] = {table.name: table for table in ALL}
+
+__all__ = [
+    "ALL",
+    "ANONYMOUS_PREFIX",
+    "BY_NAME",
+    "CANDIDATES",
+    "CONTRACT_VERSION",
+    "COUNTED_EVENTS",
+    "CTR_EXAMPLES",
+    "Column",
+    "EVENTS",
+    "EVENT_TYPES",
+    "EXAMPLE_FEATURES",
+    "FEATURE_WINDOWS",
+    "IMPRESSIONS",
+    "ITEMS",
+    "ITEM_DAILY",
+    "ITEM_FEATURES",
+    "ITEM_INDEX",
+    "METRICS",
+    "MODELS",
+    "QUARANTINE",
+    "RANKED",
+    "RECOMMENDATIONS",
+    "RUNS",
+    "RetrieverFeature",
+    "Table",
+    "TablePart",
+    "USERS",
+    "USER_DAILY",
+    "USER_FEATURES",
+    "USER_INDEX",
+    "ctr_examples",
+    "example_columns",
+]

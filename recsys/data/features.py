@@ -1,0 +1,94 @@
+"""Daily partials and features as of an instant."""
+
+from __future__ import annotations
+
+from recsys.data.table import Column, Table
+from recsys.data.vocabulary import COUNTED_EVENTS, FEATURE_WINDOWS
+
+
+def _daily(entity: str) -> Table:
+    return Table(
+        name=f"{entity}_daily",
+        comment=f"Daily partials: what happened per {entity}, day and event type. Any window is a sum of days.",
+        columns=(
+            Column(f"{entity}_id", "string", f"Public {entity} id", nullable=False),
+            Column("event_date", "date", "The day (UTC)", nullable=False),
+            Column("event_type", "string", "Event type", nullable=False),
+            Column("n", "bigint", "Events of people", nullable=False),
+            Column("n_all", "bigint", "Events, robots included", nullable=False),
+            Column("value_n", "bigint", "Events of people that have a value", nullable=False),
+            Column("value_sum", "double", "Sum of the people's values; null where there is none"),
+            Column("quantity_sum", "double", "Sum of the people's quantities"),
+            Column("revenue_sum", "double", "Sum of the people's price x quantity (1 where no quantity is given)"),
+            Column("last_time", "timestamp", "Latest event of people that day (UTC); null where only robots came"),
+        ),
+        key=(f"{entity}_id", "event_date", "event_type"),
+        period_column="event_date",
+        checks={"n_not_negative": "n >= 0"},
+    )
+
+
+USER_DAILY = _daily("user")
+
+ITEM_DAILY = _daily("item")
+
+
+def _features(entity: str, extra: tuple[Column, ...]) -> Table:
+    counts = tuple(
+        Column(
+            f"n_{event}_{days}d",
+            "bigint",
+            f"{event.capitalize()} events in the last {days} days",
+            nullable=False,
+        )
+        for days in FEATURE_WINDOWS
+        for event in COUNTED_EVENTS
+    )
+    return Table(
+        name=f"{entity}_features",
+        comment=f"Features of each {entity} as of an instant: strictly earlier events only.",
+        columns=(
+            Column("as_of", "timestamp", "Exclusive upper bound of what was seen (UTC)", nullable=False),
+            Column(f"{entity}_id", "string", f"Public {entity} id", nullable=False),
+            *counts,
+            Column("value_mean_365d", "double", "Mean of value over the last 365 days, returns aside"),
+            Column(
+                "revenue_365d",
+                "double",
+                "Price x quantity of purchases over the last 365 days",
+                nullable=False,
+            ),
+            Column("active_days_365d", "int", "Days with an event in the last 365 days", nullable=False),
+            Column(
+                "days_since_last",
+                "double",
+                "Days between the latest event and as_of; null without one in 365 days",
+            ),
+            *extra,
+        ),
+        key=("as_of", f"{entity}_id"),
+        partitions=("as_of",),
+        retention_days=400,
+    )
+
+
+USER_FEATURES = _features(
+    "user",
+    (
+        Column("country", "string", "Country of the profile valid at as_of"),
+        Column("segment", "string", "Segment of the profile valid at as_of"),
+        Column("age", "int", "Years since the birth year, at as_of"),
+        Column("tenure_days", "double", "Days between sign-up and as_of"),
+    ),
+)
+
+ITEM_FEATURES = _features(
+    "item",
+    (
+        Column("category", "string", "Category valid at as_of"),
+        Column("brand", "string", "Brand valid at as_of"),
+        Column("price", "double", "Price valid at as_of"),
+        Column("available", "boolean", "Availability valid at as_of", nullable=False),
+        Column("age_days", "double", "Days between entering the catalog and as_of"),
+    ),
+)

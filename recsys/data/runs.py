@@ -1,0 +1,84 @@
+"""Models, figures and runs."""
+
+from __future__ import annotations
+
+from recsys.data.table import Column, Table
+
+MODELS = Table(
+    name="models",
+    comment="One row per model version; the row appears last and makes the version visible.",
+    columns=(
+        Column("model_version", "string", "Name of the version", nullable=False),
+        Column("kind", "string", "ctr, or the kind of a retriever", nullable=False),
+        Column("as_of", "timestamp", "Exclusive upper bound of what it learned from (UTC)", nullable=False),
+        Column("created_at", "timestamp", "When it was written (UTC)", nullable=False),
+        Column("path", "string", "Directory of the version; null where the tables hold it all"),
+        Column("config", "string", "Resolved config, JSON without secrets", nullable=False),
+        Column("code_version", "string", "Version of the project", nullable=False),
+        Column("metrics", "map<string,double>", "Figures of the fit", nullable=False),
+        Column("data_versions", "map<string,bigint>", "Delta version of each table that it read", nullable=False),
+        Column("checksums", "map<string,string>", "SHA-256 of each file of the directory", nullable=False),
+    ),
+    key=("model_version",),
+    volatile=("created_at", "data_versions"),
+)
+
+METRICS = Table(
+    name="metrics",
+    comment="Quality of each retriever, of the ranker and of the final list, with intervals.",
+    columns=(
+        Column("run_date", "date", "Date of as_of (UTC)", nullable=False),
+        Column("as_of", "timestamp", "The recommendations' as_of (UTC)", nullable=False),
+        Column(
+            "model_version",
+            "string",
+            "Version that made the list; the stage's name where no ranker did",
+            nullable=False,
+        ),
+        Column(
+            "stage",
+            "string",
+            "A retriever's name, candidates, ranker, final, or a difference of two such as final-candidates",
+            nullable=False,
+        ),
+        Column("slice", "string", "all, or a part of the users such as history:new", nullable=False),
+        Column("metric", "string", "Name of the metric", nullable=False),
+        Column("k", "int", "Cut-off; 0 where the metric has none", nullable=False),
+        Column("value", "double", "The figure"),
+        Column("ci_low", "double", "Lower end of the 95 % interval"),
+        Column("ci_high", "double", "Upper end of the 95 % interval"),
+        Column("n", "bigint", "Users (or examples) that the figure is over", nullable=False),
+    ),
+    key=("run_date", "model_version", "stage", "slice", "metric", "k"),
+    partitions=("run_date",),
+)
+
+RUNS = Table(
+    name="runs",
+    comment="One row per run of a job: what it read and wrote, how long it took, how it ended.",
+    columns=(
+        Column("run_id", "string", "Random id of the run", nullable=False),
+        Column("job", "string", "Job name", nullable=False),
+        Column("slice", "string", "What the run holds while it runs: job and as_of", nullable=False),
+        Column("as_of", "timestamp", "The run's as_of (UTC)", nullable=False),
+        Column("dataset", "string", "Name of the dataset mapping"),
+        Column("config_hash", "string", "Hash of the resolved config", nullable=False),
+        Column("code_version", "string", "Version of the project", nullable=False),
+        Column("status", "string", "running, done, failed, lost (its process died) or skipped", nullable=False),
+        Column("host", "string", "Host of the driver", nullable=False),
+        Column("process", "string", "Process id and start time of the driver", nullable=False),
+        Column("started_at", "timestamp", "Start (UTC)", nullable=False),
+        Column("heartbeat_at", "timestamp", "Latest sign of life (UTC)", nullable=False),
+        Column("finished_at", "timestamp", "End (UTC)"),
+        Column("seconds", "double", "Wall-clock seconds"),
+        Column("reads", "map<string,bigint>", "Tables read, with their Delta versions", nullable=False),
+        Column("writes", "map<string,bigint>", "Tables written, with their Delta versions", nullable=False),
+        Column("rows", "map<string,bigint>", "Rows written per table", nullable=False),
+        Column("steps", "array<struct<name:string,seconds:double,rows:bigint>>", "Timed steps", nullable=False),
+        Column("error", "string", "One sentence, where it failed"),
+        Column("config", "string", "Resolved config, JSON without secrets", nullable=False),
+    ),
+    key=("run_id",),
+    checks={"status_known": "status IN ('running', 'done', 'failed', 'lost', 'skipped')"},
+    retention_days=400,
+)

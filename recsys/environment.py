@@ -1,0 +1,76 @@
+"""Where jobs run and where their files are: sections that never change a result."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from recsys.settings import Identifier, PositiveInt, Section
+
+BROADCAST_LIMIT_MB = 256
+"""Largest thing that is broadcast, unless the config or a caller says otherwise."""
+
+
+class WarehouseSettings(Section):
+    """Where the tables live."""
+
+    path: str = Field(
+        "warehouse",
+        min_length=1,
+        description="Directory of the tables in path mode; also holds models, snapshots and reports",
+    )
+    catalog: Identifier | None = Field(
+        None, description="Catalog of the tables; with `database_name` switches to catalog mode"
+    )
+    database_name: Identifier | None = Field(
+        None, description="Schema of the tables in catalog mode; null means path mode"
+    )
+    period: Literal["auto", "day", "month", "year"] = Field(
+        "auto",
+        description="Grain of date partitions; auto picks one from the first batch so that a partition is worth a file",
+    )
+
+
+class InputSettings(Section):
+    """Where the raw logs are."""
+
+    root: str | None = Field(None, description="Directory that the paths of the dataset mapping are relative to")
+
+
+class SparkSettings(Section):
+    """The Spark session. Ignored if a session is already running (Databricks, notebooks)."""
+
+    profile: Literal["local", "cluster", "databricks"] = Field("local", description="Which defaults the session has")
+    master: str | None = Field(
+        None, description="Master URL; null leaves it to spark-submit, or local[*] in the local profile"
+    )
+    driver_memory: str = Field("6g", pattern=r"^\d+[mg]$", description="Driver memory of the local profile")
+    shuffle_partitions: PositiveInt | None = Field(
+        None, description="Shuffle partitions; null: 2 per core locally, Spark's own on clusters"
+    )
+    checkpoint_dir: str | None = Field(None, description="Directory for ALS checkpoints; null: inside the warehouse")
+    jars_dir: str | None = Field(
+        None, description="Folder with the Delta jars (`make jars`), for machines without a registry"
+    )
+    broadcast_limit_mb: PositiveInt = Field(
+        BROADCAST_LIMIT_MB, description="Largest object that is broadcast; above it a partitioned path is taken"
+    )
+    conf: dict[str, str] = Field(default_factory=dict, description="Further Spark settings, as spark.key: value")
+
+
+class RunnerSettings(Section):
+    """How runs of jobs are kept apart."""
+
+    lease_minutes: PositiveInt = Field(
+        30, description="A run on another host whose heartbeat is older than this is taken as dead"
+    )
+
+
+class Environment(Section):
+    """Where jobs run and where their files are. No key of it changes a result."""
+
+    warehouse: WarehouseSettings = WarehouseSettings()
+    input: InputSettings = InputSettings()
+    spark: SparkSettings = SparkSettings()
+    runner: RunnerSettings = RunnerSettings()

@@ -1,0 +1,1 @@
+"""Features of users, items and examples, each as of its own instant."""

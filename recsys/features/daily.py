@@ -1,0 +1,149 @@
+"""Daily partials: what happened per entity, day and event type. Any window of days is a sum of them.
+
+Only days that ended before the `as_of` are kept, and only those whose partial is missing or differs from the log are
+computed again, so that the work of an `as_of` depends on what is new and not on the age of the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Final, Literal
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from recsys.data import FEATURE_WINDOWS, ITEM_DAILY, USER_DAILY, Table
+from recsys.errors import DataError
+
+Entity = Literal["user", "item"]
+
+TABLES: Final[dict[Entity, Table]] = {"user": USER_DAILY, "item": ITEM_DAILY}
+"""The table that holds the partials of each entity."""
+
+EXACT = "decimal(38,6)"
+"""The type in which amounts are summed: a sum of decimals has the same bits in whatever order it is computed."""
+_LARGEST = 1e20
+"""Amounts beyond this (infinities and NaN included) can't be real and stay out of sums."""
+
+
+def day_of(instant: datetime) -> date:
+    """Return the UTC date of an instant."""
+    return instant.astimezone(UTC).date()
+
+
+def midnight(day: date) -> datetime:
+    """Return the instant at which a UTC date begins."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def kept_days(as_of: datetime, window_days: int) -> date:
+    """Return the first day whose partials are kept: the longest window before the earliest example."""
+    return day_of(as_of) - timedelta(days=max(FEATURE_WINDOWS) + window_days + 1)
+
+
+def exact(amount: Column) -> Column:
+    """Turn a double into a decimal of six places, or null if it is not a plausible finite amount."""
+    return F.when(F.abs(amount) < _LARGEST, amount.cast(EXACT))
+
+
+def daily_partials(events: DataFrame, *, entity: Entity, days: Sequence[date] | None = None) -> DataFrame:
+    """Sum events by entity, UTC day and event type.
+
+    Parameters
+    ----------
+    events : DataFrame
+        Rows of `recsys.data.EVENTS`.
+    entity : {"user", "item"}
+        What to sum by.
+    days : sequence of date, optional
+        The days to compute; all by default.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `user_daily` or `item_daily`, one row per entity, day and event type. Everything but `n_all`
+        counts people only.
+    """
+    people = ~F.col("is_bot")
+    units = F.coalesce("quantity", F.lit(1.0))
+    if days is not None:
+        events = events.where(F.col("event_date").isin(list(days)))
+    return events.groupBy(f"{entity}_id", "event_date", "event_type").agg(
+        F.count(F.when(people, True)).alias("n"),
+        F.count(F.lit(True)).alias("n_all"),
+        F.count(F.when(people, exact(F.col("value")))).alias("value_n"),
+        _total(people, F.col("value")).alias("value_sum"),
+        _total(people, F.col("quantity")).alias("quantity_sum"),
+        _total(people, F.col("price") * units).alias("revenue_sum"),
+        F.max(F.when(people, F.col("event_time"))).alias("last_time"),
+    )
+
+
+def _total(wanted: Column, amount: Column) -> Column:
+    return F.sum(F.when(wanted, exact(amount))).cast("double")
+
+
+def stale_days(events: DataFrame, daily: DataFrame, *, since: date, until: date) -> DataFrame:
+    """Find the days whose partial is missing, or counts other events than the log holds now.
+
+    A day is stale if the number of its events (robots included), or of people's events, differs from its partial:
+    because of late rows, rows removed, or users found to be robots later on.
+
+    Parameters
+    ----------
+    since, until : date
+        The first day, and the day after the last one.
+
+    Returns
+    -------
+    DataFrame
+        `event_date`, one row per stale day.
+    """
+    inside = (F.col("event_date") >= F.lit(since)) & (F.col("event_date") < F.lit(until))
+    logged = (
+        events.where(inside)
+        .groupBy("event_date")
+        .agg(F.count(F.lit(True)).alias("logged_all"), F.count(F.when(~F.col("is_bot"), True)).alias("logged"))
+    )
+    kept = daily.where(inside).groupBy("event_date").agg(F.sum("n_all").alias("kept_all"), F.sum("n").alias("kept"))
+    same = F.col("logged_all").eqNullSafe(F.col("kept_all")) & F.col("logged").eqNullSafe(F.col("kept"))
+    return logged.join(kept, on="event_date", how="full").where(~same).select("event_date")
+
+
+def require_past(events: DataFrame, as_of: datetime) -> None:
+    """Check that there is an event before an instant (two values reach the driver).
+
+    Raises
+    ------
+    DataError
+        Naming the time that the log covers.
+    """
+    time = F.unix_micros("event_time")
+    span = events.agg(F.min(time).alias("first"), F.max(time).alias("last")).head()
+    if span is None or span["first"] is None:
+        raise DataError("the table events is empty: nothing can be learned; check what clean put into quarantine")
+    first, last = (datetime.fromtimestamp(span[end] / 1e6, UTC) for end in ("first", "last"))
+    if first >= as_of:
+        raise DataError(
+            f"there is no event before {as_of:%Y-%m-%dT%H:%M:%SZ}: the log runs from {first:%Y-%m-%dT%H:%M:%SZ} to "
+            f"{last:%Y-%m-%dT%H:%M:%SZ}. Choose a later --as-of; without shown lists the ranker also learns from "
+            "the candidates of ctr_examples.label_window_days earlier"
+        )
+
+
+def require_complete(events: DataFrame, partials: Mapping[Entity, DataFrame], *, since: date, until: date) -> None:
+    """Check that no day of the partials is stale (at most one row per entity reaches the driver).
+
+    Raises
+    ------
+    DataError
+        Naming the day and the job that computes it.
+    """
+    for entity, partial in partials.items():
+        stale = stale_days(events, partial, since=since, until=until).agg(F.min("event_date").alias("day")).head()
+        if stale is not None and stale["day"] is not None:
+            raise DataError(
+                f"{TABLES[entity].name} does not match the events of {stale['day']}; "
+                f"run the job features for an as_of of {until} or later first"
+            )

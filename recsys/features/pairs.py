@@ -1,0 +1,82 @@
+"""User-item pairs: what features are computed for, before they have any."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+
+def candidate_pairs(candidates: DataFrame, *, as_of: datetime, keep: tuple[str, ...] = ()) -> DataFrame:
+    """Turn candidates into pairs at the instant that they were proposed for.
+
+    Parameters
+    ----------
+    candidates : DataFrame
+        Rows of `recsys.data.CANDIDATES` of one run.
+    as_of : datetime
+        Their `as_of`, which becomes the exclusive instant of every pair.
+    keep : tuple of str
+        Further columns of `candidates` to carry along.
+
+    Returns
+    -------
+    DataFrame
+        The pairs that `example_features` takes; a list is a user's candidates.
+    """
+    list_id = F.concat(F.lit(f"{as_of:%Y%m%dT%H%M%S.%fZ}:"), F.col("user_id"))
+    return candidates.select(
+        example_id(list_id, F.col("user_id"), F.col("item_id")).alias("example_id"),
+        "user_id",
+        "item_id",
+        list_id.alias("list_id"),
+        F.lit(None).cast("string").alias("session_id"),
+        F.lit(None).cast("int").alias("session_step"),
+        F.lit(as_of).alias("example_time"),
+        F.lit(None).cast("int").alias("position"),
+        F.lit(None).cast("double").alias("price"),
+        F.lit(None).cast("string").alias("device"),
+        F.lit(None).cast("string").alias("country"),
+        "ranks",
+        "scores",
+        F.col("rank").alias("candidate_rank"),
+        *keep,
+    )
+
+
+def shown_pairs(impressions: DataFrame) -> DataFrame:
+    """Turn shown items into pairs at the instant that their list was shown, with the log's own `label`.
+
+    Parameters
+    ----------
+    impressions : DataFrame
+        Rows of `recsys.data.IMPRESSIONS`.
+
+    Returns
+    -------
+    DataFrame
+        The pairs that `example_features` takes, and `label` (null where the log has none).
+    """
+    return impressions.select(
+        example_id(F.col("list_id"), F.col("user_id"), F.col("item_id")).alias("example_id"),
+        "user_id",
+        "item_id",
+        "list_id",
+        "session_id",
+        "session_step",
+        F.col("shown_at").alias("example_time"),
+        "position",
+        "price",
+        "device",
+        "country",
+        F.lit(None).cast("map<string,int>").alias("ranks"),
+        F.lit(None).cast("map<string,double>").alias("scores"),
+        F.lit(None).cast("int").alias("candidate_rank"),
+        "label",
+    )
+
+
+def example_id(list_id: Column, user_id: Column, item_id: Column) -> Column:
+    """Return the key of an example: a hash of its list, user and item."""
+    return F.md5(F.to_json(F.array(list_id, user_id, item_id)))

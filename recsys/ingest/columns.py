@@ -1,0 +1,95 @@
+"""The parts of a source's declaration: where a column comes from, and how the files are read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, Field, model_validator
+
+from recsys.ingest.expressions import referenced_columns
+from recsys.settings import Section
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{name!r} is not a time zone; write a name such as Europe/Berlin or UTC") from None
+    return name
+
+
+def _pure(expression: str) -> str:
+    referenced_columns(expression)
+    return expression
+
+
+Zone = Annotated[str, AfterValidator(_known_zone)]
+"""Name of a time zone."""
+Sql = Annotated[str, Field(min_length=1), AfterValidator(_pure)]
+"""A SQL expression made of pure functions."""
+
+
+class ColumnMapping(Section):
+    """Where one contract column comes from: exactly one of `column`, `literal` and `expr`.
+
+    In YAML a plain string is short for `{column: NAME}`.
+    """
+
+    column: str | None = Field(None, min_length=1, description="Column of the source")
+    literal: str | int | float | bool | None = Field(None, description="The same value for every row")
+    expr: Sql | None = Field(None, description="A SQL expression over the source's columns; known pure functions only")
+    format: str | None = Field(
+        None,
+        min_length=1,
+        description="For a time: unix_s, unix_ms, unix_us, iso, or a Spark pattern such as dd/MM/yyyy HH:mm; "
+        "null: ISO 8601",
+    )
+    timezone: Zone | None = Field(None, description="Zone of a time without an offset; null: the dataset's")
+    separator: str | None = Field(None, min_length=1, description="Splits a text that holds a list (with `explode`)")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> ColumnMapping:
+        given = [name for name in ("column", "literal", "expr") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of column, literal, expr (found {', '.join(given) or 'none'})")
+        return self
+
+    def source_columns(self) -> frozenset[str]:
+        """Columns of the source that the value is made of."""
+        if self.column is not None:
+            return frozenset([self.column])
+        return referenced_columns(self.expr) if self.expr is not None else frozenset()
+
+
+class SourceFormat(Section):
+    """How the files of a source are read."""
+
+    type: Literal["csv", "json", "parquet", "delta"] = Field(
+        description="File format; gzipped files are recognized by their name"
+    )
+    header: bool = Field(True, description="csv: the first line of each file names the columns")
+    names: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
+        None, description="csv without a header: the columns, in order"
+    )
+    separator: str = Field(
+        ",", min_length=1, max_length=8, description="csv: may be several characters long, such as ::"
+    )
+    quote: str = Field('"', max_length=1, description="csv: quote character; empty for none")
+    escape: str = Field('"', max_length=1, description="csv: escape character within quotes")
+    multiline: bool = Field(False, description="csv: quoted values may hold line breaks (files are then not split)")
+    encoding: str = Field("UTF-8", description="csv, json: encoding of the text")
+
+    @model_validator(mode="after")
+    def _fits_type(self) -> SourceFormat:
+        if self.type == "csv" and not self.header and not self.names:
+            raise ValueError("a csv without a header needs `names`, its columns in order")
+        if self.names and (self.type != "csv" or self.header):
+            raise ValueError("`names` is for a csv with `header: false`; with a header the file names its columns")
+        if self.names and len(set(self.names)) != len(self.names):
+            raise ValueError("`names` holds a name twice")
+        try:
+            "".encode(self.encoding)
+        except LookupError:
+            raise ValueError(f"encoding {self.encoding!r} is unknown; write for example ISO-8859-1") from None
+        return self

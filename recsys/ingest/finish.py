@@ -1,0 +1,80 @@
+"""Derives the rest from the rows that are kept: lists exploded, sessions, values, robot flags, histories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from recsys.ingest.given import LATEST, SOURCE_NAME
+from recsys.ingest.histories import build_history, merge_sightings
+from recsys.ingest.lists import explode_lists
+from recsys.ingest.mappable import mappable_columns
+from recsys.ingest.robots import flag_robots
+from recsys.ingest.sessions import cut_sessions, number_steps
+from recsys.ingest.shape import Shape
+
+Parts = Sequence[tuple[Shape, DataFrame]]
+"""Sources of one table by their form, each with the rows that are kept."""
+
+
+def events(parts: Parts, robots: DataFrame | None, *, gap_minutes: int) -> DataFrame:
+    """Finish events: every column of the table except provenance."""
+    rows = _united(parts, "events")
+    sources = [source for part, _ in parts for source in part.sources]
+    without_session = [source.name for source in sources if "session_id" not in source.columns]
+    without_step = [source.name for source in sources if "session_step" not in source.columns]
+    if without_session:
+        rows = cut_sessions(rows, rows=F.col(SOURCE_NAME).isin(*without_session), gap_minutes=gap_minutes)
+    if without_step:
+        rows = number_steps(rows, rows=F.col(SOURCE_NAME).isin(*without_step))
+    amount = F.coalesce("value", F.col("quantity") * F.col("price"))
+    dated = rows.select(
+        *(amount.alias("value") if name == "value" else F.col(name) for name in rows.columns if name != SOURCE_NAME),
+        F.to_date("event_time").alias("event_date"),
+    )
+    return _flagged(dated, robots, "event_time")
+
+
+def impressions(parts: Parts, robots: DataFrame | None) -> DataFrame:
+    """Finish shown lists: one row per item, every column of the table except provenance."""
+    rows = _united(parts, "impressions").drop(SOURCE_NAME)
+    return _flagged(rows.select("*", F.to_date("shown_at").alias("shown_date")), robots, "shown_at")
+
+
+def states(
+    name: str, parts: Parts, existing: DataFrame | None, *, stamp: Callable[[DataFrame], DataFrame]
+) -> DataFrame:
+    """Finish items or users: chain records and merged sightings into a history with what is already known."""
+    entity = {"items": "item_id", "users": "user_id"}[name]
+    key = (entity, "valid_from")
+    state = [*(column for column in mappable_columns(name) if column not in key), "attributes"]
+    sighted = any(part.sighted for part, _ in parts)
+    found: DataFrame | None = None
+    for part, rows in sorted(parts, key=lambda pair: pair[0].sighted):
+        latest = [LATEST] if LATEST in rows.columns else []
+        chosen = rows.select(*key, *state, *latest)
+        if part.sighted:
+            chosen = merge_sightings(chosen, key=key, state=state)
+        chosen = chosen.select(*key, *state)
+        # A record outranks a sighting of the same instant.
+        found = chosen if found is None else found.unionByName(chosen.join(found, on=list(key), how="left_anti"))
+    assert found is not None
+    return build_history(stamp(found), existing, entity=entity, state=state, collapse=sighted)
+
+
+def _united(parts: Parts, table: str) -> DataFrame:
+    columns = [SOURCE_NAME, *mappable_columns(table), "attributes"]
+    frames = [
+        explode_lists(rows.select(*columns), table=table) if part.listed else rows.select(*columns)
+        for part, rows in parts
+    ]
+    return reduce(DataFrame.unionByName, frames)
+
+
+def _flagged(rows: DataFrame, robots: DataFrame | None, time_column: str) -> DataFrame:
+    if robots is None:
+        return rows.select("*", F.lit(False).alias("is_bot"))
+    return flag_robots(rows, robots, time_column=time_column)

@@ -1,0 +1,149 @@
+"""Refused rows as the `quarantine` table holds them, and the limits that stop a run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import quote as percent_encoded
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from recsys.data.sql import literal
+from recsys.errors import DataError
+from recsys.ingest.given import REASONS_TEXT, SEPARATOR, SKIPPED, SOURCE_NAME
+from recsys.ingest.mappable import FILE, RAW
+from recsys.ingest.rules import DUPLICATES
+
+_SHOWN_REASONS = 5
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many rows of a source met the same fate.
+
+    Attributes
+    ----------
+    reasons : tuple of str
+        Every rule that these rows break; empty for clean and for skipped rows.
+    file : str
+        A file that holds such a row, the first by name.
+    """
+
+    table: str
+    source: str
+    skipped: bool
+    reasons: tuple[str, ...]
+    rows: int
+    file: str
+
+
+def tally(frame: DataFrame, table: str) -> list[Tally]:
+    """Count the rows of a mapped frame by fate, in one aggregation whose result does not grow with the rows."""
+    # Counted per file first: taking the minimum of a text would make Spark sort every row.
+    fate = (SOURCE_NAME, SKIPPED, REASONS_TEXT)
+    per_file = frame.groupBy(*fate, FILE).agg(F.count(F.lit(1)).alias("rows"))
+    counted = per_file.groupBy(*fate).agg(F.sum("rows").alias("rows"), F.min(FILE).alias("file"))
+    return [
+        Tally(
+            table=table,
+            source=row[SOURCE_NAME],
+            skipped=row[SKIPPED],
+            reasons=tuple(row[REASONS_TEXT].split(SEPARATOR)) if row[REASONS_TEXT] else (),
+            rows=row["rows"],
+            file=row["file"],
+        )
+        for row in counted.collect()
+    ]
+
+
+def check_shares(tallies: Iterable[Tally], *, quarantine_limit: float, duplicate_limit: float) -> None:
+    """Stop if too large a share of a table's rows was refused.
+
+    Raises
+    ------
+    DataError
+        With the table, the share, the limit, the most frequent reasons and a file that holds such rows.
+    """
+    by_table: dict[str, list[Tally]] = defaultdict(list)
+    for one in tallies:
+        if not one.skipped:
+            by_table[one.table].append(one)
+    for table, rows in by_table.items():
+        repeats = [one for one in rows if one.reasons and one.reasons[0] in DUPLICATES]
+        broken = [one for one in rows if one.reasons and one.reasons[0] not in DUPLICATES]
+        # A repeat was already counted as clean when its row was mapped.
+        total = sum(one.rows for one in rows) - sum(one.rows for one in repeats)
+        _check(table, total, broken, quarantine_limit, "clean.quarantine_limit", "broken")
+        _check(table, total, repeats, duplicate_limit, "clean.duplicate_limit", "duplicates")
+
+
+def _check(table: str, total: int, refused: Sequence[Tally], limit: float, key: str, what: str) -> None:
+    rows = sum(one.rows for one in refused)
+    if not total or rows / total <= limit:
+        return
+    counts: dict[str, int] = defaultdict(int)
+    first: dict[str, tuple[str, str]] = {}
+    for one in refused:
+        for reason in one.reasons:
+            counts[reason] += one.rows
+            first[reason] = min(first.get(reason, (one.file, one.source)), (one.file, one.source))
+    top = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_SHOWN_REASONS]
+    listed = ", ".join(f"{reason} in {count:,}" for reason, count in top)
+    file, source = first[top[0][0]]
+    raise DataError(
+        f"{table}: {_percent(rows / total)} of {total:,} rows are {what}, more than {key} {_percent(limit)} allows: "
+        f"{listed} (source {source}, for example in {file}); nothing was written; fix the source or its mapping, "
+        f"or raise the limit with --set {key}="
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{share:.2%}".replace(".00%", "%")
+
+
+def quarantine_rows(
+    refused: DataFrame, *, table: str, dataset: str, batch_id: str, ingested_at: datetime, root: str
+) -> DataFrame:
+    """Shape refused rows as the `quarantine` table: identical rows of a source become one with `copies`."""
+    # Bytes that are not UTF-8 would make the table unreadable elsewhere; a pass through Java strings replaces them.
+    raw = F.regexp_replace(F.coalesce(RAW, F.lit("")), "\ufffd", "\ufffd")
+    rows = refused.select(
+        F.col(SOURCE_NAME).alias("source_name"), raw.alias("raw"), _below(root).alias("source_file"), REASONS_TEXT
+    )
+    hashed = F.sha2(F.concat_ws("\x01", F.lit(dataset), F.lit(table), "source_name", "raw"), 256)
+    grouped = (
+        rows.select("*", hashed.alias("row_hash"))
+        .groupBy("row_hash", "source_name", "raw")
+        .agg(
+            F.min("source_file").alias("source_file"),
+            F.array_sort(F.array_distinct(F.flatten(F.collect_set(F.split(REASONS_TEXT, SEPARATOR))))).alias("reasons"),
+            F.count(F.lit(1)).alias("copies"),
+        )
+    )
+    return grouped.select(
+        "row_hash",
+        F.lit(batch_id).alias("batch_id"),
+        F.lit(dataset).alias("source"),
+        "source_name",
+        F.lit(table).alias("target_table"),
+        "source_file",
+        "reasons",
+        "raw",
+        "copies",
+        F.lit(ingested_at.date()).alias("ingest_date"),
+        F.lit(ingested_at).alias("ingested_at"),
+    )
+
+
+def _below(root: str) -> Column:
+    """Return the file without the root (which Spark shows percent-encoded)."""
+    if not root:
+        return F.col(FILE)
+    prefix = percent_encoded(root, safe="/:") + "/"
+    at = F.locate(prefix, F.col(FILE))
+    return F.when(at > 0, F.expr(f"substring({FILE}, locate({literal(prefix)}, {FILE}) + {len(prefix)})")).otherwise(
+        F.col(FILE)
+    )

@@ -1,0 +1,81 @@
+"""Exact duplicates and duplicate keys: one row stays, the others are refused with a reason.
+
+Whole rows are wide and repeats are rare, so the rows themselves are not shuffled: a narrow pass counts the hashes of
+the keys, and only the rows whose hash occurs twice are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+from pyspark.sql import window as W
+
+from recsys.ingest.given import REASONS_TEXT, SKIPPED
+from recsys.ingest.mappable import FILE
+
+KEY_HASH = "__key_hash"
+_ID_DIGITS = 32
+
+
+def content_hash(frame: DataFrame, columns: Sequence[str]) -> Column:
+    """Return 128 bits of SHA-256 over the values of columns, as hexadecimal digits; null and empty differ."""
+    kinds = {field.name: field.dataType for field in frame.schema.fields}
+    texts = [F.coalesce(_as_text(name, kinds[name]), F.lit("\x02")) for name in columns]
+    return F.substring(F.sha2(F.concat_ws("\x01", *texts), 256), 1, _ID_DIGITS)
+
+
+def _as_text(name: str, kind: T.DataType) -> Column:
+    if isinstance(kind, T.TimestampType):
+        return F.unix_micros(name).cast("string")
+    if isinstance(kind, (T.ArrayType, T.MapType)):
+        return F.to_json(name)
+    return F.col(name).cast("string")
+
+
+def key_hash(columns: Sequence[str]) -> Column:
+    """Return a 64-bit hash of a clean row's key; null for rows that are not compared."""
+    clean = ~F.col(SKIPPED) & (F.col(REASONS_TEXT) == "")
+    return F.when(clean, F.xxhash64(*columns))
+
+
+def repeated_keys(frame: DataFrame) -> DataFrame:
+    """Return the hashes that occur more than once: `KEY_HASH`, unique."""
+    counted = frame.where(F.col(KEY_HASH).isNotNull()).groupBy(KEY_HASH).agg(F.count(F.lit(1)).alias("__copies"))
+    return counted.where("__copies > 1").select(KEY_HASH)
+
+
+def single(frame: DataFrame, repeated: DataFrame) -> DataFrame:
+    """Return the clean rows whose key hash no other row has; `repeated` as in `judged`."""
+    return frame.where(F.col(KEY_HASH).isNotNull()).join(repeated, on=KEY_HASH, how="left_anti").select(*frame.columns)
+
+
+def judged(
+    frame: DataFrame, repeated: DataFrame, *, key: Sequence[str], content: Sequence[str], order: Sequence[Column]
+) -> DataFrame:
+    """Return the clean rows whose key hash occurs more than once; `REASONS_TEXT` is empty for a row that stays.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Rows with `KEY_HASH`; those without one are left out.
+    repeated : DataFrame
+        `KEY_HASH` of `repeated_keys`, possibly marked for a broadcast.
+    key, content : sequence of str
+        Columns that identify a row; all business columns.
+    order : sequence of Column
+        The first of a key by this order stays; ties go to the smallest content hash, then the file.
+    """
+    several = frame.where(F.col(KEY_HASH).isNotNull()).join(repeated, on=KEY_HASH, how="left_semi")
+    hashed = several.select("*", content_hash(several, content).alias("__content"))
+    best_first = W.Window.partitionBy(*key).orderBy(*order, F.asc("__content"), F.asc(FILE))
+    ranked = hashed.select(
+        "*",
+        F.row_number().over(best_first).alias("__row"),
+        F.first("__content").over(best_first.rowsBetween(W.Window.unboundedPreceding, 0)).alias("__kept_content"),
+    )
+    same = F.col("__content") == F.col("__kept_content")
+    reason = F.when(F.col("__row") == 1, "").when(same, "duplicate_row").otherwise("duplicate_key")
+    return ranked.withColumn(REASONS_TEXT, reason).select(*frame.columns)

@@ -1,0 +1,31 @@
+"""Settings of `clean`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from recsys.settings import PositiveInt, Section, Share
+
+
+class CleanSettings(Section):
+    """`clean`: what is refused, and when the run stops."""
+
+    quarantine_limit: Share = Field(
+        0.05, description="Largest share of broken rows (re-sent duplicates aside) per target table"
+    )
+    duplicate_limit: Share = Field(0.5, description="Largest share of duplicate rows per target table")
+    earliest: str = Field("1990-01-01", description="Events before this date are quarantined (UTC date)")
+    latest: str | None = Field(None, description="Events at or after this date are quarantined; null: one day from now")
+    max_id_length: PositiveInt = Field(256, description="Longer ids are quarantined")
+    accept_changed_mapping: bool = Field(
+        False,
+        description="Go on even though the mapping changed and gives events without an id of their own new ids; safe if "
+        "no file is read again",
+    )
+    session_gap_minutes: PositiveInt = Field(
+        30, description="Inactivity that ends a session, for sources that have no sessions"
+    )
+    bot_events_per_minute: PositiveInt = Field(
+        60, description="A user above this rate is a robot from the next minute on"
+    )
+    bot_events_per_hour: PositiveInt = Field(600, description="A user above this rate is a robot from the next hour on")

@@ -1,0 +1,203 @@
+"""The order of the jobs, for which instants each of them runs, and which need not run again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from pyspark.sql import SparkSession
+
+from recsys import data, progress
+from recsys.config import Config, stamp
+from recsys.data import TablePart
+from recsys.errors import ConfigError, NothingToDo
+from recsys.features.examples import learnable_lists
+from recsys.pipeline.job import Job, execute
+from recsys.store import Warehouse
+from recsys.store.runs import RunLog
+
+Jobs = Mapping[str, Job]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One job at one instant."""
+
+    job: Job
+    as_of: datetime
+
+    @property
+    def label(self) -> str:
+        """Its name in logs: `candidates@20180825T000000Z`."""
+        return f"{self.job.name}@{stamp(self.as_of)}"
+
+
+class Outcome(NamedTuple):
+    """How a stage ended.
+
+    Attributes
+    ----------
+    label : str
+        The stage.
+    result : str
+        `done`, `skipped` (done before for this instant and config, nothing newer to read) or the reason why there was
+        nothing to do.
+    seconds : float
+        Wall-clock time.
+    """
+
+    label: str
+    result: str
+    seconds: float
+
+
+def feeds(maker: Job, reader: Job) -> bool:
+    """Tell whether a job writes something that another one reads."""
+    return maker is not reader and any(_same(made, read) for made in maker.writes for read in reader.reads)
+
+
+def _same(made: data.Table | TablePart, read: data.Table | TablePart) -> bool:
+    parts = {touched.part for touched in (made, read) if isinstance(touched, TablePart)}
+    return made.name == read.name and len(parts) <= 1
+
+
+def ordered(jobs: Jobs) -> list[str]:
+    """Return the names of the jobs, makers before readers, ties by name.
+
+    Raises
+    ------
+    ConfigError
+        If jobs read each other's tables in a circle.
+    """
+    left, order = sorted(jobs), []
+    while left:
+        ready = next((n for n in left if not any(feeds(jobs[other], jobs[n]) for other in left)), None)
+        if ready is None:
+            raise ConfigError(f"the jobs {', '.join(left)} read each other's tables in a circle")
+        left.remove(ready)
+        order.append(ready)
+    return order
+
+
+def upstream(jobs: Jobs, names: Sequence[str]) -> set[str]:
+    """Return the jobs that have to run before these, and these."""
+    found: set[str] = set()
+    queue = list(names)
+    while queue:
+        name = queue.pop()
+        if name not in found:
+            found.add(name)
+            queue += [other for other in jobs if feeds(jobs[other], jobs[name])]
+    return found
+
+
+def check_part(jobs: Jobs, first: str | None, last: str | None) -> list[str]:
+    """Return the jobs from a first to a last one, in order.
+
+    Raises
+    ------
+    ConfigError
+        If a name is not a job of the pipeline, or the part is empty.
+    """
+    order = ordered(jobs)
+    for flag, name in (("--from", first), ("--to", last)):
+        if name is not None and name not in order:
+            raise ConfigError(f"{flag} {name}: no such job; the pipeline is {', '.join(order)}")
+    begin, end = order.index(first or order[0]), order.index(last or order[-1])
+    if begin > end:
+        raise ConfigError(f"--from {first} --to {last}: {last} comes before {first} in the pipeline")
+    return order[begin : end + 1]
+
+
+def learns_from_lists(spark: SparkSession, config: Config, as_of: datetime) -> bool:
+    """Tell whether examples come from shown lists; if not, candidates are also made one label window earlier."""
+    settings = config.ctr_examples
+    if settings.origin != "auto":
+        return settings.origin == "impressions"
+    warehouse = Warehouse(spark, config.warehouse)
+    since = as_of - timedelta(days=settings.window_days)
+    return learnable_lists(
+        warehouse.read(data.IMPRESSIONS, before=as_of, since=since, required=False),
+        warehouse.read(data.EVENTS, before=as_of, since=since, required=False),
+        label_types=settings.label_types,
+    )
+
+
+def plan(jobs: Jobs, config: Config, as_of: datetime, *, from_lists: bool) -> list[Stage]:
+    """Lay out every job that depends on an instant.
+
+    Without shown lists the ranker learns from past candidates: the jobs that make them also run at
+    `as_of - label_window`, and what happened in the window labels them.
+    """
+    order = [name for name in ordered(jobs) if jobs[name].inputs is None]
+    earlier = as_of - timedelta(days=config.ctr_examples.label_window_days)
+    makers = [name for name in order for job in jobs.values() for table in job.earlier if table in jobs[name].writes]
+    again = set() if from_lists else upstream(jobs, makers)
+    stages = [Stage(jobs[name], earlier) for name in order if name in again]
+    return stages + [Stage(jobs[name], as_of) for name in order]
+
+
+def run_pipeline(
+    spark: SparkSession,
+    config: Config,
+    as_of: datetime,
+    jobs: Jobs,
+    *,
+    first: str | None = None,
+    last: str | None = None,
+    force: bool = False,
+) -> list[Outcome]:
+    """Run the pipeline, or the part of it from one job to another.
+
+    Returns
+    -------
+    list of Outcome
+        One per stage, in order.
+    """
+    part = check_part(jobs, first, last)
+    runner = _Runner(spark, config, jobs, force)
+    outcomes = [runner.run(Stage(jobs[name], as_of)) for name in part if jobs[name].inputs is not None]
+    if all(jobs[name].inputs is not None for name in part):
+        return outcomes
+    stages = plan(jobs, config, as_of, from_lists=learns_from_lists(spark, config, as_of))
+    return outcomes + [runner.run(stage) for stage in stages if stage.job.name in part]
+
+
+class _Runner:
+    """Runs stages one after another and remembers which tables changed under the later ones."""
+
+    def __init__(self, spark: SparkSession, config: Config, jobs: Jobs, force: bool) -> None:
+        self._spark, self._config, self._jobs, self._force = spark, config, jobs, force
+        self._log = RunLog(Warehouse(spark, config.warehouse))
+        self._order = ordered(jobs)
+        self._changed: set[str] = set()
+
+    def run(self, stage: Stage) -> Outcome:
+        """Run a stage unless it is up to date."""
+        if self._up_to_date(stage):
+            progress.note(f"{stage.label}: already done, skipped")
+            return Outcome(stage.label, "skipped", 0.0)
+        started = time.monotonic()
+        try:
+            recorder = execute(stage.job, self._spark, self._config, stage.as_of)
+        except NothingToDo as reason:
+            progress.note(f"{stage.label}: {reason}")
+            return Outcome(stage.label, str(reason), time.monotonic() - started)
+        self._changed.update(name for name, rows in recorder.rows.items() if rows)
+        return Outcome(stage.label, "done", time.monotonic() - started)
+
+    def _up_to_date(self, stage: Stage) -> bool:
+        state = stage.job.state(self._spark, self._config)
+        return (
+            not self._force
+            and not state.reads & self._changed
+            and self._log.up_to_date(
+                state,
+                stage.as_of,
+                feeders=self._order[: self._order.index(stage.job.name)],
+                every_instant=[name for name, job in self._jobs.items() if job.every_instant],
+            )
+        )

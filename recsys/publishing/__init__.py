@@ -1,0 +1,1 @@
+"""What must hold of lists before they are published."""

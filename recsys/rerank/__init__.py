@@ -1,0 +1,1 @@
+"""From scored candidates to lists: blend, diversity, rules, reasons."""

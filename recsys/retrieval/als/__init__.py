@@ -1,0 +1,1 @@
+"""Alternating least squares: factors of users and items, searched exactly."""

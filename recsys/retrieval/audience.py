@@ -1,0 +1,187 @@
+"""The users who may get lists, and their past."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from recsys.data import ANONYMOUS_PREFIX
+from recsys.data.callers import AnyFrame, Ids, column_of, spark_frame
+from recsys.data.log import Log, catalog_frame
+from recsys.retrieval.frames import Eligible
+from recsys.retrieval.interactions import pairs
+from recsys.retrieval.settings import SignalSettings
+
+AnyUsers = AnyFrame | Sequence[Any]
+"""Users that a caller names: a frame with the user column, or a list of ids."""
+
+_PLACE = "audience"
+
+
+@dataclass(frozen=True)
+class Audience:
+    """Who may get lists.
+
+    Attributes
+    ----------
+    people : DataFrame
+        `user_id, segment`; distinct users.
+    histories : DataFrame
+        `user_id, item_id, weight, last_time, seen`: everything strictly before the instant; see
+        `recsys.retrieval.interactions.pairs`.
+    item_index : DataFrame
+        `item_id, idx`.
+    ids : Ids
+        The id columns and types of whoever asks.
+    """
+
+    people: DataFrame
+    histories: DataFrame
+    item_index: DataFrame
+    ids: Ids = field(default_factory=Ids)
+
+    @classmethod
+    def of(cls, log: Log, *, signal: SignalSettings) -> Audience:
+        """Make the audience of everybody in a log; every item that a user has touched counts as seen."""
+        indexed = log.indexed()
+        assert indexed.item_index is not None
+        people = known_users(log.events, log.users, as_of=log.as_of, include_anonymous=True)
+        past = pairs(log.events, as_of=log.as_of, signal=signal, seen_types=("*",))
+        return cls(people, past, indexed.item_index, log.ids)
+
+    @property
+    def segments(self) -> DataFrame:
+        """`user_id, segment` of the users with a segment."""
+        return self.people.where(F.col("segment").isNotNull() & (F.col("segment") != "")).select("user_id", "segment")
+
+    @property
+    def seen(self) -> DataFrame:
+        """`user_id, item_id` of what users have seen."""
+        return self.histories.where("seen").select("user_id", "item_id")
+
+    def users(self, named: AnyUsers | None) -> DataFrame:
+        """Return the `user_id` of the users that a caller names, known or not; of everybody for None.
+
+        Raises
+        ------
+        DataError
+            If a frame lacks the user column.
+        """
+        if named is None:
+            return self.people.select("user_id")
+        if isinstance(named, Sequence):
+            texts = [(str(name).lower() if isinstance(name, bool) else str(name),) for name in named]
+            frame = self.people.sparkSession.createDataFrame(texts, "user_id string")
+        else:
+            frame = self.ids.adopt(spark_frame(named, like=self.people))
+        return frame.select(column_of(frame, "user_id")).where(F.col("user_id").isNotNull()).distinct()
+
+    def of_users(self, users: DataFrame) -> Audience:
+        """Return the audience of these users alone; one that is not known has neither a segment nor a past."""
+        people = users.select("user_id").join(self.people, on="user_id", how="left")
+        past = self.histories.join(users.select("user_id"), on="user_id", how="left_semi")
+        return Audience(people, past, self.item_index, self.ids)
+
+    def plain(self) -> dict[str, Any]:
+        """What is written of it as plain values; `frames` are written beside them."""
+        return {"ids": asdict(self.ids)}
+
+    def frames(self) -> dict[str, DataFrame]:
+        """Its frames, by the places that they are written to."""
+        return {
+            f"{_PLACE}/people": self.people,
+            f"{_PLACE}/histories": self.histories.select("user_id", "item_id", "weight", "last_time", "seen"),
+            f"{_PLACE}/item_index": self.item_index.select("item_id", "idx"),
+        }
+
+    @classmethod
+    def read(cls, plain: Mapping[str, Any], frame: Callable[[str], DataFrame]) -> Audience:
+        """Make an audience of what was written: `frame` returns what lies at a place."""
+        people, histories, index = (frame(f"{_PLACE}/{name}") for name in ("people", "histories", "item_index"))
+        return cls(people, histories, index, Ids(**plain["ids"]))
+
+    def eligible(self, items: AnyFrame) -> Eligible:
+        """Return the items of a caller's frame that are not marked unavailable."""
+        catalog = catalog_frame(items, self.ids, like=self.people)
+        return Eligible(catalog.where("available").select("item_id"), listed=True)
+
+
+def known_users(
+    events: DataFrame,
+    profiles: DataFrame | None,
+    *,
+    as_of: datetime,
+    user_window_days: int | None = None,
+    include_anonymous: bool = False,
+) -> DataFrame:
+    """Return `user_id, segment` of everybody who has an event or a profile before the instant.
+
+    Robots (users with any flagged event) are left out.
+
+    Parameters
+    ----------
+    events : DataFrame
+        `user_id, event_time, is_bot`.
+    profiles : DataFrame, optional
+        One row per user, valid at the instant: `user_id, segment`, and `signed_up_at` for `user_window_days`.
+    user_window_days : int, optional
+        Leave out users who neither did anything nor signed up in these days.
+    include_anonymous : bool
+        Whether visitors known by a session only count.
+    """
+    past = (
+        events.where(F.col("event_time") < F.lit(as_of))
+        .groupBy("user_id")
+        .agg(F.max("event_time").alias("last_time"), F.max("is_bot").alias("is_bot"))
+    )
+    if profiles is None:
+        known = past.withColumn("segment", F.lit(None).cast("string"))
+    else:
+        signed_up = [] if user_window_days is None else ["signed_up_at"]
+        known = past.join(profiles.select("user_id", "segment", *signed_up), on="user_id", how="full")
+    kept = known.where(~F.coalesce("is_bot", F.lit(False)))
+    if user_window_days is not None:
+        since = F.lit(as_of - timedelta(days=user_window_days))
+        lately = F.col("last_time") >= since
+        kept = kept.where(lately if profiles is None else lately | (F.col("signed_up_at") >= since))
+    if not include_anonymous:
+        kept = kept.where(~F.col("user_id").startswith(ANONYMOUS_PREFIX))
+    return kept.select("user_id", "segment")
+
+
+def packed(audience: Audience, columns: Mapping[str, DataFrame]) -> DataFrame:
+    """Put everything that kernels need of a user into one row.
+
+    Parameters
+    ----------
+    columns : mapping of str to DataFrame
+        By the name of a retriever, what it knows of users: `user_id` (unique) and its columns.
+
+    Returns
+    -------
+    DataFrame
+        `user_id, segment`; side by side, latest item first with ties by id, the arrays `idx`, `weight`, `seen` (null
+        without a past); and each retriever's columns as `<retriever>:<column>` (null where it does not know the user).
+    """
+    entry = F.struct((-F.unix_micros("last_time")).alias("age"), "item_id", "idx", "weight", "seen")
+    past = (
+        audience.histories.join(audience.item_index.select("item_id", "idx"), on="item_id", how="inner")
+        .groupBy("user_id")
+        .agg(F.array_sort(F.collect_list(entry)).alias("past"))
+        .select("user_id", "past.idx", "past.weight", "past.seen")
+    )
+    rows = audience.people.join(past, on="user_id", how="left")
+    for retriever, frame in columns.items():
+        named = {name: column_name(retriever, name) for name in frame.columns if name != "user_id"}
+        rows = rows.join(frame.withColumnsRenamed(named), on="user_id", how="left")
+    return rows
+
+
+def column_name(retriever: str, column: str) -> str:
+    """Name of a retriever's own column among the packed rows."""
+    return f"{retriever}:{column}"

@@ -1,0 +1,49 @@
+"""Small helpers on frames that retrievers share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import window as W
+
+
+@contextmanager
+def persisted(frame: DataFrame) -> Iterator[DataFrame]:
+    """Keep a frame that several passes read, for the time of the block."""
+    kept = frame.persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        yield kept
+    finally:
+        kept.unpersist()
+
+
+def first_k(rows: DataFrame, k: int) -> DataFrame:
+    """Rank the rows of each user by score, ties by item id, and keep the first `k`; other columns travel along."""
+    order = W.Window.partitionBy("user_id").orderBy(F.col("score").desc(), F.col("item_id"))
+    return rows.withColumn("rank", F.row_number().over(order)).where(F.col("rank") <= k)
+
+
+@dataclass(frozen=True)
+class Eligible:
+    """Which items may be proposed.
+
+    Attributes
+    ----------
+    items : DataFrame
+        `item_id`.
+    listed : bool
+        Whether these items alone are eligible, or all but these.
+    """
+
+    items: DataFrame
+    listed: bool
+
+    def of(self, frame: DataFrame, column: str = "item_id") -> DataFrame:
+        """Return the rows of a frame whose item is eligible."""
+        ids = self.items.select(F.col("item_id").alias(column)).distinct()
+        return frame.join(ids, on=column, how="left_semi" if self.listed else "left_anti")

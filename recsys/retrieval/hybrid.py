@@ -1,0 +1,181 @@
+"""Several retrievers as one: fitted on one log, united as the job `candidates` does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+from recsys.data.callers import AnyFrame
+from recsys.data.log import Log
+from recsys.errors import ConfigError, EnvironmentProblem, NothingToDo
+from recsys.progress import note
+from recsys.retrieval import registry, saved
+from recsys.retrieval.audience import AnyUsers, Audience
+from recsys.retrieval.base import Model, Retriever, check_k
+from recsys.retrieval.candidates import candidates
+from recsys.retrieval.entries import checked, parse
+from recsys.retrieval.settings import CandidatesSettings, SignalSettings
+
+_COLUMNS = ("user_id", "item_id", "rank", "score", "sources")
+
+
+class Hybrid:
+    """A union of retrievers by weighted reciprocal ranks.
+
+    An item's score is the sum of weight / (rrf_k + rank) over the retrievers that propose it (Cormack, Clarke,
+    Buettcher: Reciprocal Rank Fusion, SIGIR 2009).
+
+    Parameters
+    ----------
+    retrievers : sequence of Retriever
+        With different names; by default those of the config.
+    weights : mapping of str to float, optional
+        Weights by name, instead of the retrievers' own.
+    rrf_k : float, optional
+        Constant of the reciprocal ranks; the config's default if None.
+
+    Raises
+    ------
+    ConfigError
+        If there is no retriever, two have one name, or a weight is for none of them.
+    """
+
+    def __init__(
+        self,
+        retrievers: Sequence[Retriever] | None = None,
+        *,
+        weights: Mapping[str, float] | None = None,
+        rrf_k: float | None = None,
+    ) -> None:
+        given = registry.defaults() if retrievers is None else retrievers
+        try:
+            unlike = checked(given)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        unknown = sorted(set(weights or {}) - {retriever.name for retriever in unlike})
+        if unknown:
+            raise ConfigError(f"a weight is given for {', '.join(unknown)}, which is no retriever of this hybrid")
+        self.retrievers = tuple(
+            retriever.model_copy(update={"weight": float(weights[retriever.name])})
+            if weights and retriever.name in weights
+            else retriever
+            for retriever in unlike
+        )
+        self.settings = CandidatesSettings() if rrf_k is None else CandidatesSettings(rrf_k=rrf_k)
+
+    def fit(self, log: Log, *, signal: SignalSettings | None = None) -> HybridModel:
+        """Fit every retriever; one that finds too little to learn from is left out, and a note says so.
+
+        Raises
+        ------
+        NothingToDo
+            If none finds enough.
+        """
+        indexed, models = log.indexed(), []
+        reasons = []
+        for retriever in self.retrievers:
+            try:
+                models.append(retriever.fit(indexed, signal=signal))
+            except NothingToDo as reason:
+                reasons.append(str(reason))
+                note(f"left out: {reason}")
+        if not models:
+            raise NothingToDo("; ".join(reasons))
+        return HybridModel(models, Audience.of(indexed, signal=signal or SignalSettings()), self.settings)
+
+    def __repr__(self) -> str:
+        """Show the retrievers with what was set."""
+        return f"Hybrid([{', '.join(map(repr, self.retrievers))}])"
+
+
+@dataclass(frozen=True)
+class HybridModel:
+    """Fitted retrievers.
+
+    Attributes
+    ----------
+    models : sequence of Model
+    audience : Audience
+        Who may be recommended to.
+    settings : CandidatesSettings
+        How the union is made.
+    """
+
+    models: Sequence[Model[Any]]
+    audience: Audience
+    settings: CandidatesSettings
+
+    def recommend(
+        self, users: AnyUsers | None = None, k: int = 20, exclude_seen: bool = True, items: AnyFrame | None = None
+    ) -> DataFrame:
+        """Recommend items; the parameters are those of `Model.recommend`.
+
+        A user who is not in the log gets the list of popularity if it is among the retrievers, else no rows.
+
+        Returns
+        -------
+        DataFrame
+            `user_id, item_id, rank, score, sources`: the sources are the names of the retrievers that proposed it.
+        """
+        check_k(k)
+        audience = self.audience if users is None else self.audience.of_users(self.audience.users(users))
+        # A longer list needs more proposals than usual.
+        longer = [replace(model, settings=_at_least(model.settings, k), audience=audience) for model in self.models]
+        settings = self.settings.model_copy(update={"k": k, "exclude_seen": exclude_seen})
+        eligible = None if items is None else self.audience.eligible(items)
+        return audience.ids.restore(candidates(audience, longer, settings, eligible=eligible).select(*_COLUMNS))
+
+    def save(self, path: str, *, overwrite: bool = False) -> None:
+        """Write the models to a directory; `recsys.load` reads it.
+
+        Raises
+        ------
+        DataError
+            If there is a model already and `overwrite` is not set.
+        """
+        parts = [model.parts() for model in self.models]
+        plain = {
+            "models": [values for values, _ in parts],
+            "union": self.settings.model_dump(mode="json"),
+            **self.audience.plain(),
+        }
+        frames = {place: frame for _, placed in parts for place, frame in placed.items()}
+        saved.write(path, plain, {**frames, **self.audience.frames()}, overwrite=overwrite)
+
+
+def _at_least(retriever: Retriever, k: int) -> Retriever:
+    return retriever.model_copy(update={"k": max(k, retriever.k)})
+
+
+def load(path: str, *, spark: SparkSession | None = None) -> Model[Any] | HybridModel:
+    """Read a saved model, of one retriever or of a hybrid.
+
+    Parameters
+    ----------
+    spark : SparkSession, optional
+        By default the active one.
+
+    Raises
+    ------
+    EnvironmentProblem
+        If there is no session.
+    DataError
+        If nothing was saved there.
+    """
+    session = spark or SparkSession.getActiveSession()
+    if session is None:
+        raise EnvironmentProblem("a saved model needs a running Spark session; start one with recsys.session()")
+    plain, frame = saved.read_settings(session, path), partial(saved.read_frame, session, path)
+    audience = Audience.read(plain, frame)
+    models: list[Model[Any]] = []
+    for one in plain["models"]:
+        retriever = parse(one["retriever"])
+        frames = {name: frame(f"{retriever.name}/{name}") for name in retriever.tables}
+        models.append(retriever.model(retriever, frames, audience, one["metrics"]))
+    if "union" not in plain:
+        return models[0]
+    return HybridModel(models, audience, CandidatesSettings(**plain["union"]))

@@ -1,0 +1,1 @@
+"""Item-item co-occurrence: the items that the same people touch, followed from recent items."""

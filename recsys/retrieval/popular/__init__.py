@@ -1,0 +1,1 @@
+"""Popularity: what most people touched lately, overall and by segment."""

@@ -1,0 +1,122 @@
+"""Popularity counted in Spark, over a window that widens until there are enough items."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import window as W
+
+from recsys.retrieval.interactions import counts_as_interest, type_weight
+from recsys.retrieval.settings import SignalSettings
+
+OVERALL = ""
+"""Name of the segment that holds everybody."""
+
+_SCALE = 1_000_000
+
+
+def popular_lists(
+    events: DataFrame,
+    *,
+    as_of: datetime,
+    signal: SignalSettings,
+    profiles: DataFrame | None,
+    items: DataFrame | None,
+    keep: int,
+    window_days: int,
+    min_segment_users: int,
+) -> DataFrame:
+    """Return `segment, rank, item_id, score`: the most popular items of everybody and of each large segment.
+
+    Each user counts once per item, with the weightiest event in the window.
+
+    Parameters
+    ----------
+    profiles : DataFrame, optional
+        `user_id, segment`; without them there is everybody's list alone.
+    items : DataFrame, optional
+        The catalog: `item_id, available, added_at`. Where everybody's list is shorter than `keep`, its items that
+        nobody touched follow with score 0, the newest first: otherwise no user would ever see them, and users who
+        have seen every popular item would get an empty list.
+    keep : int
+        Items per list.
+    window_days : int
+        Days that are counted; doubled while fewer than `keep` items are found.
+    min_segment_users : int
+        Smaller segments have no list of their own.
+    """
+    touched = _touched(events, as_of, signal, window_days)
+    if profiles is None:
+        touched = touched.withColumn("segment", F.lit(OVERALL))
+    else:
+        named = touched.join(_large(profiles, min_segment_users), on="user_id", how="left")
+        touched = named.withColumn("segment", F.explode(_lists("segment")))
+    inside = touched.join(F.broadcast(_width(touched, keep)), on="segment", how="inner").where("level <= width")
+    counted = (
+        inside.groupBy("segment", "user_id", "item_id")
+        .agg(F.max("units").alias("units"))
+        .groupBy("segment", "item_id")
+        .agg((F.sum("units") / F.lit(float(_SCALE))).alias("score"))
+    )
+    return _ranked(counted, items, keep)
+
+
+def _touched(events: DataFrame, as_of: datetime, signal: SignalSettings, window_days: int) -> DataFrame:
+    """`user_id, item_id, units, level`: what counts; level n lies within window x 2^n of `as_of`."""
+    bound = F.lit(as_of)
+    days = (F.unix_micros(bound) - F.unix_micros("event_time")) / F.lit(86_400e6)
+    level = F.greatest(F.ceil(F.log2(days / F.lit(float(window_days)))), F.lit(0)).cast("int")
+    people = ~F.col("is_bot") & (F.col("event_time") < bound)
+    return (
+        events.where(people & counts_as_interest(signal.weights, signal.min_value))
+        .select(
+            "user_id",
+            "item_id",
+            F.rint(type_weight(signal.weights) * _SCALE).cast("bigint").alias("units"),
+            level.alias("level"),
+        )
+        .groupBy("user_id", "item_id", "level")
+        .agg(F.max("units").alias("units"))
+    )
+
+
+def _large(profiles: DataFrame, least: int) -> DataFrame:
+    """`user_id, segment` of the segments with enough users."""
+    named = profiles.where(F.col("segment").isNotNull() & (F.col("segment") != OVERALL)).select("user_id", "segment")
+    sizes = named.groupBy("segment").agg(F.count("*").alias("n"))
+    large = F.broadcast(sizes.where(F.col("n") >= least).select("segment"))
+    return named.join(large, on="segment", how="inner")
+
+
+def _width(touched: DataFrame, keep: int) -> DataFrame:
+    """The smallest level of each segment that reaches `keep` items, else its largest: some twenty rows per segment."""
+    firsts = touched.groupBy("segment", "item_id").agg(F.min("level").alias("level"))
+    sizes = firsts.groupBy("segment", "level").agg(F.count("*").alias("n"))
+    upto = W.Window.partitionBy("segment").orderBy("level")
+    reached = sizes.withColumn("n", F.sum("n").over(upto.rowsBetween(W.Window.unboundedPreceding, 0)))
+    enough = F.min(F.when(F.col("n") >= keep, F.col("level")))
+    return reached.groupBy("segment").agg(F.coalesce(enough, F.max("level")).alias("width"))
+
+
+def _ranked(counted: DataFrame, items: DataFrame | None, keep: int) -> DataFrame:
+    """The first `keep` of each list: what was touched by score, then the catalog's others, the newest first."""
+    rows = counted.withColumn("added_at", F.lit(None).cast("timestamp"))
+    if items is not None:
+        catalog = items.where("available").select(
+            F.lit(OVERALL).alias("segment"), "item_id", F.lit(None).cast("double").alias("score"), "added_at"
+        )
+        both = rows.unionByName(catalog).groupBy("segment", "item_id")
+        rows = both.agg(F.max("score").alias("score"), F.max("added_at").alias("added_at"))
+    cold = F.col("score").isNull()
+    order = W.Window.partitionBy("segment").orderBy(
+        F.col("score").desc_nulls_last(), F.when(cold, F.col("added_at")).desc_nulls_last(), F.col("item_id")
+    )
+    ranked = rows.withColumn("rank", F.row_number().over(order)).where(F.col("rank") <= keep)
+    return ranked.select("segment", "rank", "item_id", F.coalesce("score", F.lit(0.0)).alias("score"))
+
+
+def _lists(segment: str) -> Column:
+    """The lists that count for a user: everybody's, and the segment's own where there is one."""
+    return F.array_compact(F.array(F.lit(OVERALL), F.col(segment)))

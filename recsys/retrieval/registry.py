@@ -1,0 +1,135 @@
+"""The retrievers that there are. A new one is one line in `BUILT_IN`; a plug-in calls `register`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from typing import Any, TypeVar
+
+from recsys import data
+from recsys.data import RetrieverFeature, Table
+from recsys.errors import ConfigError
+from recsys.retrieval.base import Retriever
+
+BUILT_IN = (
+    "recsys.retrieval.als.retriever.Als",
+    "recsys.retrieval.item_item.retriever.ItemItem",
+    "recsys.retrieval.popular.retriever.Popular",
+)
+"""Classes by their dotted names, loaded when first needed. With their defaults they are the config's default list."""
+
+RANKER = "ctr"
+"""Kind of the ranker's rows in `models`."""
+
+_SLICED_BY = {"model_version", "as_of", "retriever"}
+_registered: dict[str, type[Retriever]] = {}
+
+C = TypeVar("C", bound=Retriever)
+
+
+def register(cls: type[C]) -> type[C]:
+    """Make a class of retrievers known under its `kind`; usable as a decorator.
+
+    Raises
+    ------
+    ConfigError
+        If another class has the kind, or a table is partitioned by something that a run can't name.
+    """
+    kind = cls.model_fields["kind"].default
+    if kind == RANKER:
+        raise ConfigError(f"retriever kind {kind}: models of the ranker are called so; give it another kind")
+    taken = _registered.get(kind)
+    if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise ConfigError(f"retriever kind {kind}: {taken.__module__}.{taken.__qualname__} has it already")
+    for table in cls.tables.values():
+        if not set(table.partitions) <= _SLICED_BY:
+            raise ConfigError(f"table {table.name} of {kind}: partitions must be among {', '.join(sorted(_SLICED_BY))}")
+    _registered[kind] = cls
+    return cls
+
+
+def kinds() -> tuple[str, ...]:
+    """Every kind, the built-in ones first."""
+    own = [_load(dotted).model_fields["kind"].default for dotted in BUILT_IN]
+    return (*own, *(kind for kind in _registered if kind not in own))
+
+
+def get(kind: str) -> type[Retriever]:
+    """Return the class of a kind.
+
+    Raises
+    ------
+    ConfigError
+        With the nearest kind, if there is none.
+    """
+    known = kinds()
+    if kind not in known:
+        raise ConfigError(f"unknown kind of retriever {kind}; {nearest(kind, known, 'known kinds')}")
+    return _registered[kind]
+
+
+def defaults() -> tuple[Retriever, ...]:
+    """The built-in retrievers as they are by default."""
+    return tuple(_load(dotted).model_validate({}) for dotted in BUILT_IN)
+
+
+def tables() -> tuple[Table, ...]:
+    """Every table of every kind."""
+    found = {table.name: table for kind in kinds() for table in get(kind).tables.values()}
+    return tuple(found.values())
+
+
+def features(retrievers: Iterable[Retriever]) -> tuple[RetrieverFeature, ...]:
+    """The ranker's inputs that retrievers bring, each under its retriever's name."""
+    return tuple(
+        RetrieverFeature(retriever.name, feature.what, feature.comment, feature.transform)
+        for retriever in retrievers
+        for feature in retriever.features
+    )
+
+
+def examples_table(retrievers: Iterable[Retriever]) -> Table:
+    """Return the contract of `ctr_examples` with the features of these retrievers."""
+    return data.ctr_examples([feature.column for feature in features(retrievers)])
+
+
+def baseline_ranks(retrievers: Sequence[Retriever]) -> list[str]:
+    """Columns of `ctr_examples` with the rank that the baseline gave."""
+    found = baseline(retrievers)
+    return [f"{found.name}_rank"] if found and any(feature.what == "rank" for feature in found.features) else []
+
+
+def identities(retrievers: Iterable[Retriever]) -> list[tuple[str, str]]:
+    """Name and kind of each: all that decides which features there are."""
+    return [(retriever.name, retriever.kind) for retriever in retrievers]
+
+
+def all_tables() -> tuple[Table, ...]:
+    """Every table of the project: the contracts of `recsys.data`, with what the default retrievers add to them."""
+    at = data.ALL.index(data.CANDIDATES)
+    examples = examples_table(defaults())
+    mine = (*data.ALL[:at], *tables(), *data.ALL[at:])
+    return tuple(examples if table is data.CTR_EXAMPLES else table for table in mine)
+
+
+def fit_settings(retrievers: Iterable[Retriever]) -> list[tuple[str, dict[str, Any]]]:
+    """What decides what retrievers learn, and under which name."""
+    return [(retriever.name, retriever.fit_settings()) for retriever in retrievers]
+
+
+def baseline(retrievers: Iterable[Retriever]) -> Retriever | None:
+    """Return the first retriever that others are compared with."""
+    return next((retriever for retriever in retrievers if retriever.is_baseline), None)
+
+
+def _load(dotted: str) -> type[Retriever]:
+    module, _, name = dotted.rpartition(".")
+    found: type[Retriever] = register(getattr(import_module(module), name))
+    return found
+
+
+def nearest(word: str, known: Sequence[str], title: str) -> str:
+    """Name the nearest of some words, or all of them."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"{title}: {', '.join(known)}"

@@ -1,0 +1,63 @@
+"""Lists files on any file system that Spark's Hadoop client can reach."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from recsys.errors import ConfigError
+from recsys.ingest.files import InputFile
+
+
+def list_files(spark: SparkSession, path: str, *, table: bool = False) -> list[InputFile]:
+    """List the files that a path, a directory (with everything below it) or a glob stands for.
+
+    Hidden files, and those in hidden directories, are left out: their names start with `_` or a dot.
+
+    Parameters
+    ----------
+    table : bool
+        Whether the path is a Delta table; the commits of its log then stand for its content.
+
+    Returns
+    -------
+    list of InputFile
+        Sorted by path; empty if nothing matches.
+
+    Raises
+    ------
+    ConfigError
+        If the path's file system is unknown or can't be reached.
+    """
+    jvm: Any = spark._jvm
+    try:
+        pattern = jvm.org.apache.hadoop.fs.Path(f"{path}/_delta_log/*.json" if table else path)
+        files = pattern.getFileSystem(spark._jsc.hadoopConfiguration())
+        matches = files.globStatus(pattern) or []
+        found: list[InputFile] = []
+        for match in matches:
+            if match.isDirectory():
+                found += _below(files, match.getPath())
+            else:
+                found.append(_file(match, ""))
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"path {path} can't be listed ({reason}); check input.root and the source's path") from error
+    return sorted(found, key=lambda file: file.path)
+
+
+def _below(files: Any, directory: Any) -> list[InputFile]:
+    root = directory.toString().rstrip("/") + "/"
+    found = []
+    listing = files.listFiles(directory, True)
+    while listing.hasNext():
+        status = listing.next()
+        below = status.getPath().toString()[len(root) :]
+        if not any(part.startswith(("_", ".")) for part in below.split("/")):
+            found.append(_file(status, below))
+    return found
+
+
+def _file(status: Any, below: str) -> InputFile:
+    return InputFile(status.getPath().toString(), status.getLen(), status.getModificationTime(), below)

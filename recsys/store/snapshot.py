@@ -1,0 +1,168 @@
+"""The snapshot of training examples: Parquet shards of even size, complete only once their manifest is there.
+
+Spark writes next to the final place; the shards are moved in one by one; `manifest.json` comes last. A run that dies at
+any point leaves either the previous snapshot or a folder without a manifest, which no reader accepts, and the next run
+removes it. Files are named and moved through Hadoop's file systems, so that object stores and HDFS work too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from recsys import progress
+
+MANIFEST: Final = "manifest.json"
+_SLOTS: Final = 16_384
+"""Hash slots of a split; shards are runs of slots, so more slots make more even shards."""
+_ROW_GROUP_BYTES: Final = 8 << 20
+"""Bytes of a row group: tens of thousands of examples; a few groups fill a shuffle buffer."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The hash slots at which the shards of a split begin, and the rows of each shard."""
+
+    starts: tuple[int, ...]
+    rows: tuple[int, ...]
+
+
+def export(frame: DataFrame, path: str, *, shards: Mapping[str, int], key: str = "example_id") -> dict[str, int]:
+    """Write examples as `path/<split>/part-NNNNN.parquet` and a manifest.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Examples with `split` and a key, unique within the frame.
+    path : str
+        Directory of the snapshot; replaced if it exists.
+    shards : mapping of str to int
+        Number of shards per split; fewer where a split has fewer rows. Other splits get one.
+    key : str
+        Column whose hash spreads the rows: over shards, and in random order within each.
+
+    Returns
+    -------
+    dict of str to int
+        Rows per split.
+    """
+    spark = frame.sparkSession
+    with progress.step("export the snapshot") as this:
+        files = _Files(spark, path)
+        staging = f"{path.rstrip('/')}.writing"
+        files.remove(staging)
+        cuts = _cuts(frame, shards, key)
+        _write(frame, staging, cuts, key)
+        files.remove(f"{path}/{MANIFEST}")
+        files.remove(path)
+        manifest: dict[str, Any] = {"version": 1, "columns": dict(frame.drop("split").dtypes), "splits": {}}
+        for split, cut in sorted(cuts.items()):
+            manifest["splits"][split] = [
+                files.move_shard(f"{staging}/split={split}/shard={number}", f"{split}/part-{number:05d}.parquet", rows)
+                for number, rows in enumerate(cut.rows)
+            ]
+        files.remove(staging)
+        files.write(MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
+        totals = {split: sum(cut.rows) for split, cut in cuts.items()}
+        this.rows = sum(totals.values())
+    return totals
+
+
+def _slot(key: str) -> Column:
+    return F.pmod(F.xxhash64(F.lit("shard"), key), F.lit(_SLOTS)).cast("int")
+
+
+def _cuts(frame: DataFrame, shards: Mapping[str, int], key: str) -> dict[str, Cut]:
+    """Cut each split's hash slots into runs of even size; the counts per slot are all that reaches the driver."""
+    counts: dict[str, dict[int, int]] = {}
+    for row in frame.groupBy("split", _slot(key).alias("slot")).count().collect():
+        counts.setdefault(row["split"], {})[row["slot"]] = row["count"]
+    return {split: cut_evenly(found, shards.get(split, 1)) for split, found in counts.items()}
+
+
+def cut_evenly(counts: Mapping[int, int], shards: int) -> Cut:
+    """Cut counted slots, in order, into runs whose sums differ by no more than one slot; empty runs are left out.
+
+    Examples
+    --------
+    >>> cut_evenly({0: 2, 3: 2, 4: 1, 9: 3}, 2)
+    Cut(starts=(0, 4), rows=(4, 4))
+    """
+    total, seen = sum(counts.values()), 0
+    runs: dict[int, list[int]] = {}
+    for slot in sorted(counts):
+        # The middle of a slot decides, so that rounding favors neither side.
+        middle = (2 * seen + counts[slot]) * shards // (2 * total)
+        runs.setdefault(middle, []).append(slot)
+        seen += counts[slot]
+    return Cut(
+        starts=tuple(run[0] for run in runs.values()),
+        rows=tuple(sum(counts[slot] for slot in run) for run in runs.values()),
+    )
+
+
+def _write(frame: DataFrame, staging: str, cuts: Mapping[str, Cut], key: str) -> None:
+    slot, shard = F.col("_slot"), F.lit(0)
+    for split, found in cuts.items():
+        place = F.lit(0)
+        for start in found.starts[1:]:
+            place = place + (slot >= start).cast("int")
+        shard = F.when(F.col("split") == split, place).otherwise(shard)
+    (
+        frame.withColumn("_slot", _slot(key))
+        .withColumn("shard", shard)
+        .repartition(max((len(found.rows) for found in cuts.values()), default=1), "split", "shard")
+        .sortWithinPartitions("split", "shard", F.xxhash64(F.lit("order"), key), key)
+        .drop("_slot")
+        .write.mode("overwrite")
+        .option("parquet.block.size", _ROW_GROUP_BYTES)
+        .option("maxRecordsPerFile", 0)
+        .partitionBy("split", "shard")
+        .parquet(staging)
+    )
+
+
+class _Files:
+    """The few file operations that a snapshot needs, on the Hadoop file system of its path."""
+
+    def __init__(self, spark: SparkSession, root: str) -> None:
+        self._jvm: Any = spark._jvm
+        self._root = root.rstrip("/")
+        self._fs = self._path(self._root).getFileSystem(spark._jsc.hadoopConfiguration())
+
+    def _path(self, name: str) -> Any:
+        return getattr(self._jvm, "org.apache.hadoop.fs.Path")(name)  # noqa: B009
+
+    def remove(self, name: str) -> None:
+        """Remove a file, or a folder with everything in it, if it exists."""
+        self._fs.delete(self._path(name), True)
+
+    def move_shard(self, folder: str, name: str, rows: int) -> dict[str, Any]:
+        """Move the one Parquet file of a folder into the snapshot; return its entry in the manifest."""
+        (found,) = (
+            status
+            for status in self._fs.listStatus(self._path(folder))
+            if status.getPath().getName().endswith(".parquet")
+        )
+        target = self._path(f"{self._root}/{name}")
+        self._fs.mkdirs(target.getParent())
+        if not self._fs.rename(found.getPath(), target):
+            raise OSError(f"{found.getPath()} could not be moved to {target}")
+        return {"file": name, "rows": rows, "bytes": found.getLen()}
+
+    def write(self, name: str, text: str) -> None:
+        """Write a small file atomically."""
+        draft, target = self._path(f"{self._root}/_{name}"), self._path(f"{self._root}/{name}")
+        self._fs.mkdirs(target.getParent())
+        stream = self._fs.create(draft, True)
+        try:
+            stream.write(bytearray(text, "utf-8"))
+        finally:
+            stream.close()
+        if not self._fs.rename(draft, target):
+            raise OSError(f"{draft} could not be moved to {target}")

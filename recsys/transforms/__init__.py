@@ -1,1 +1,0 @@
-"""Pure transforms: frames in, frames out, plain values by keyword."""

@@ -1,0 +1,200 @@
+"""The whole pipeline on the synthetic shop: right, whole, and the same when run again."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from recsys import data
+from recsys.config import Config
+from recsys.demo import about_the_shop
+from recsys.pipeline.graph import Outcome
+from recsys.pipeline.job import load_jobs
+from recsys.pipeline.summary import summarize
+from recsys.store import Warehouse
+from recsys.store.catalog import all_tables
+from tests.support.shops import ROOT, Shop, run_shop, shop_config
+from tests.support.warehouses import Digests, digests
+
+pytestmark = pytest.mark.e2e
+
+Served = tuple[Config, Warehouse]
+
+
+def test_every_table_of_the_contract_is_there(served: Served) -> None:
+    _, warehouse = served
+    missing = [table.name for table in all_tables() if not warehouse.exists(table)]
+    assert missing == []
+
+
+@pytest.mark.parametrize("table", all_tables(), ids=lambda table: table.name)
+def test_keys_are_unique(served: Served, table: data.Table) -> None:
+    rows = served[1].read(table)
+    repeated = rows.groupBy(*table.key).count().where("count > 1").count()
+    assert repeated == 0
+
+
+def test_nothing_is_lost_between_raw_and_tables(served: Served, shop: Shop) -> None:
+    """Raw action lines are events or copies in quarantine, to the row."""
+    _, warehouse = served
+    kept = warehouse.read(data.EVENTS).count()
+    refused = warehouse.read(data.QUARANTINE).where("target_table = 'events'").agg(F.sum("copies")).first()
+    assert refused is not None
+    assert kept + refused[0] == shop.manifest["rows"]["events"]
+    assert kept == shop.manifest["clean_rows"]["events"]
+
+
+def test_lists_are_dense_from_one_and_repeat_no_item(served: Served) -> None:
+    lists = served[1].read(data.RECOMMENDATIONS).groupBy("user_id").agg(
+        F.count("*").alias("n"), F.max("rank").alias("last"), F.min("rank").alias("first"),
+        F.countDistinct("item_id").alias("items"),
+    )  # fmt: skip
+    assert lists.count() > 0
+    assert lists.where("last <> n OR first <> 1 OR items <> n").count() == 0
+
+
+def test_no_seen_and_no_unavailable_item_is_recommended(served: Served, shop: Shop) -> None:
+    config, warehouse = served
+    recommended = warehouse.read(data.RECOMMENDATIONS)
+    before = warehouse.read(data.EVENTS, before=shop.as_of)
+    seen = before.where(F.col("event_type").isin(*config.candidates.seen_types)).select("user_id", "item_id")
+    gone = warehouse.read(data.ITEMS, valid_at=shop.as_of).where("NOT available").select("item_id")
+    assert gone.count() > 0, "the shop has no unavailable item; the test shows nothing"
+    assert recommended.join(seen, ["user_id", "item_id"], "left_semi").count() == 0
+    assert recommended.join(gone, ["item_id"], "left_semi").count() == 0
+
+
+def test_new_users_are_served_too(served: Served, shop: Shop) -> None:
+    """Profiles without a single event before as_of get a list."""
+    _, warehouse = served
+    known = warehouse.read(data.EVENTS, before=shop.as_of).select("user_id").distinct()
+    fresh = warehouse.read(data.USERS, valid_at=shop.as_of).join(known, "user_id", "left_anti").select("user_id")
+    served_users = warehouse.read(data.RECOMMENDATIONS).select("user_id").distinct()
+    assert fresh.count() > 0, "the shop has no new user; the test shows nothing"
+    assert fresh.join(served_users, "user_id", "left_anti").count() == 0
+
+
+def test_every_row_has_a_title_and_a_reason(served: Served) -> None:
+    rows = served[1].read(data.RECOMMENDATIONS)
+    assert rows.where("reason IS NULL OR reason = '' OR reason_code = ''").count() == 0
+    known = served[1].read(data.ITEMS).select("item_id").distinct()
+    assert rows.join(known, "item_id", "left_semi").where("title IS NULL").count() == 0
+
+
+def test_metrics_hold_popularity_beside_every_stage_with_intervals(served: Served) -> None:
+    found = served[1].read(data.METRICS).where("slice = 'all' AND metric = 'ndcg' AND k = 10")
+    by_stage = {row["stage"]: row for row in found.collect()}
+    assert {"popular", "candidates", "final", "final-popular"} <= set(by_stage)
+    for row in by_stage.values():
+        assert row["ci_low"] <= row["value"] <= row["ci_high"]
+        assert row["n"] > 0
+
+
+def test_deltalake_and_duckdb_read_what_spark_wrote(served: Served) -> None:
+    config, warehouse = served
+    recommendations = DeltaTable(f"{config.warehouse.path}/recommendations").to_pyarrow_dataset()
+    connection = duckdb.connect()
+    connection.register("recommendations", recommendations)
+    counted = connection.execute("SELECT count(*), count(DISTINCT user_id), min(rank) FROM recommendations").fetchone()
+    rows = warehouse.read(data.RECOMMENDATIONS)
+    assert counted == (rows.count(), rows.select("user_id").distinct().count(), 1)
+
+
+def test_the_report_and_the_model_are_on_disk(served: Served) -> None:
+    config, warehouse = served
+    reports = list(Path(config.warehouse.path).glob("reports/*/report.html"))
+    assert len(reports) == 1
+    assert "NDCG" in reports[0].read_text(encoding="utf-8")
+    model = warehouse.read(data.MODELS).where("kind = 'ctr'").first()
+    assert model is not None
+    assert Path(model["path"]).is_dir()
+    assert model["checksums"]
+
+
+def test_a_second_run_skips_what_is_done(
+    spark: SparkSession, served: Served, digest_of_served: Digests, shop: Shop
+) -> None:
+    config, warehouse = served
+    outcomes = run_shop(spark, config, shop.as_of)
+    assert {outcome.result for outcome in outcomes} == {"skipped"}
+    assert digests(warehouse) == digest_of_served
+
+
+def test_the_summary_names_every_stage_and_ends_with_the_report(
+    spark: SparkSession, served: Served, shop: Shop
+) -> None:
+    config, warehouse = served
+    text = summarize(spark, config, shop.as_of, [Outcome("rank@now", "done", 3.0)])
+    lists = {row["stage"] for row in warehouse.read(data.METRICS, where={"metric": "ndcg"}).collect()}
+    assert {"popular", "final", "final-popular"} <= lists
+    quality = text.partition("\nQuality over the next 7 days")[2].partition("\nIs the final")[0]
+    assert {line.split()[0] for line in quality.splitlines()[4:] if line} == {s for s in lists if "-" not in s}
+    assert "\nfinal - popular" in text and "\nrecommendations " in text and "duplicate_row" in text
+    assert Path(text.splitlines()[-1]).is_file()
+
+
+def test_the_demo_shows_the_ranker_beside_the_truth_and_a_few_lists(
+    spark: SparkSession, served: Served, shop: Shop
+) -> None:
+    text = "\n".join(about_the_shop(spark, served[0], shop.as_of, shop.raw))
+    assert "AUC on the test split: popularity 0." in text or "the test split is too small" in text
+    users = {line.split()[0] for line in text.partition("reason")[2].splitlines()[2:]}
+    assert len(users) == 5
+
+
+def test_a_changed_key_runs_the_jobs_that_read_it_and_those_that_read_their_tables(
+    spark: SparkSession, served: Served, shop: Shop, tmp_path: Path
+) -> None:
+    shutil.copytree(served[0].warehouse.path, tmp_path / "warehouse")
+    outcomes = run_shop(spark, shop_config(shop.raw, tmp_path / "warehouse", "rank.k=5"), shop.as_of)
+    results = {outcome.label.partition("@")[0]: outcome.result for outcome in outcomes}
+    assert {name for name, result in results.items() if result != "skipped"} == {"rank", "publish", "evaluate"}
+    assert {results[name] for name in ("rank", "publish", "evaluate")} == {"done"}
+    assert set(results) == set(load_jobs(ROOT / "jobs"))
+
+
+def plant_future(warehouse: Warehouse, as_of: datetime) -> None:
+    """Clicks at and after `as_of` on lists that were shown before it, and a state of every item from then on."""
+    past = warehouse.read(data.EVENTS, before=as_of).orderBy("event_id").limit(200)
+    later = F.lit(as_of) + F.make_dt_interval(hours=F.pmod(F.hash("event_id"), F.lit(100)))
+    clicks = past.withColumns(
+        {
+            "event_id": F.concat(F.lit("future-"), "event_id"),
+            "event_type": F.lit("click"),
+            "event_time": later,
+            "event_date": F.to_date(later),
+        }
+    )
+    shown = warehouse.read(data.IMPRESSIONS, before=as_of).select("list_id", "item_id").orderBy("list_id", "item_id")
+    named = shown.limit(1).first()
+    assert named is not None
+    listed = clicks.withColumns({"list_id": F.lit(named["list_id"]), "item_id": F.lit(named["item_id"])})
+    renamed = listed.withColumn("event_id", F.concat(F.lit("listed-"), "event_id"))
+    warehouse.merge(data.EVENTS, clicks.unionByName(renamed), update=False)
+    states = warehouse.read(data.ITEMS).where("is_current")
+    ended = states.withColumns({"valid_to": F.lit(as_of), "is_current": F.lit(False)})
+    begun = states.withColumns(
+        {"valid_from": F.lit(as_of), "title": F.lit("Later"), "price": F.lit(999.0), "available": F.lit(False)}
+    )
+    warehouse.merge(data.ITEMS, ended.unionByName(begun), update=True)
+
+
+def test_examples_model_and_lists_made_again_after_a_future_came_are_the_same(
+    spark: SparkSession, served: Served, digest_of_served: Digests, shop: Shop, tmp_path: Path
+) -> None:
+    """Forced, so that nothing is skipped, in a copy of the warehouse of the first run."""
+    shutil.copytree(served[0].warehouse.path, tmp_path / "warehouse")
+    config = shop_config(shop.raw, tmp_path / "warehouse")
+    warehouse = Warehouse(spark, config.warehouse)
+    plant_future(warehouse, shop.as_of)
+    run_shop(spark, config, shop.as_of, first="ctr_examples", last="publish", force=True)
+    found = digests(warehouse, without=("events", "items"))
+    assert {name for name in found if found[name] != digest_of_served[name]} == set()
+    assert set(digest_of_served) - set(found) == {"events", "items"}
