@@ -70,7 +70,8 @@ def run(context: Context) -> None:
         users=warehouse.read(data.USERS, before=as_of, required=False),
     )
     kept = allowed(scored, blocked_items=r.blocked_items, blocked_categories=r.blocked_categories)
-    rules = Rules(r.k, blend.retrieval_weight, r.diversity, r.max_per_category, reserve=r.k if bundle else 0)
+    reserve = r.k if bundle else 0
+    rules = Rules(r.k, blend.retrieval_weight, r.diversity, r.max_per_category, reserve=reserve)
     with persisted(rerank(kept, rules=rules)) as lists:
         rows = ranked_rows(
             lists,

@@ -132,7 +132,7 @@ def build_horovod(python: Path, tools: Path, wheels: Path, log: Path) -> None:
 def ensure_delta(python: Path, lock: Path, cache: Path) -> None:
     """Put Delta's jars among pyspark's own, so that a plain `spark-submit` has them without asking a registry.
 
-    Also names the environment's interpreter and a driver memory that the line fits in, as pyspark's defaults.
+    Also names the environment's interpreter and a driver memory that the pipeline fits in, as pyspark's defaults.
     """
     pins = re.findall(r"^(?:pyspark|delta-spark)==\S+", lock.read_text(), re.MULTILINE)
     home = cache / f"delta-jars-{short_hash(*pins)}"
@@ -158,7 +158,7 @@ def compile_packages(python: Path, venv: Path) -> None:
     Each rank, scoring worker and job is a process of its own. Where Python may not keep what it compiles
     (PYTHONDONTWRITEBYTECODE, a read-only environment), each would compile all of TensorFlow again: 6 of 10 s.
     """
-    # Templates and files for other versions may fail; whoever imports one is told then.
+    # Templates and files for other versions may fail; importing one of them says so.
     subprocess.run([python, "-m", "compileall", "-q", "-j", "0", venv / "lib"], stdout=subprocess.DEVNULL)
 
 

@@ -70,28 +70,28 @@ def check_python() -> Check:
 
 
 def check_java() -> Check:
-    """A JDK that both Spark lines run on; like Spark, `JAVA_HOME` is believed before `PATH`."""
+    """A JDK that both Spark versions run on; like Spark, `JAVA_HOME` is believed before `PATH`."""
     name = f"JDK {JAVA_MIN} or 21"
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home) / "bin" / "java") if home else "java"
-    told = output(java, "-version")
-    if told is None:
+    found = output(java, "-version")
+    if found is None:
         if home:
             return Check(name, f"JAVA_HOME={home} has no bin/java that runs", "point JAVA_HOME to a JDK, or unset it")
         return Check(name, "no java on PATH", "install openjdk-17-jdk-headless, or set JAVA_HOME")
-    match = re.search(r'version "(?:1\.)?(\d+)', told)
+    match = re.search(r'version "(?:1\.)?(\d+)', found)
     if match is None or not JAVA_MIN <= int(match.group(1)) < JAVA_END:
         where = "JAVA_HOME" if home else "PATH"
-        return Check(name, f"{first_line(told)} ({where})", "install a JDK 17 or 21 and point JAVA_HOME to it")
-    return Check(name, f"{first_line(told)} ({shutil.which(java) or java})")
+        return Check(name, f"{first_line(found)} ({where})", "install a JDK 17 or 21 and point JAVA_HOME to it")
+    return Check(name, f"{first_line(found)} ({shutil.which(java) or java})")
 
 
 def check_command(name: str, candidates: list[str], package: str) -> Check:
     """One of several commands answers `--version`."""
     for command in filter(None, candidates):
-        told = output(*command.split(), "--version")
-        if told is not None:
-            return Check(name, first_line(told))
+        found = output(*command.split(), "--version")
+        if found is not None:
+            return Check(name, first_line(found))
     return Check(name, "none on PATH", f"install {package}")
 
 
@@ -136,8 +136,8 @@ def main() -> int:
     quiet, checks = flags.quiet, run_checks(flags.venv)
     missing = [check for check in checks if check.hint]
     if quiet and missing:
-        told = "; ".join(f"{check.name} ({check.found}: {check.hint})" for check in missing)
-        print(f"Missing: {told}. All checks: make doctor", file=sys.stderr)
+        found = "; ".join(f"{check.name} ({check.found}: {check.hint})" for check in missing)
+        print(f"Missing: {found}. All checks: make doctor", file=sys.stderr)
     if not quiet:
         for check in checks:
             print(f"{'MISSING' if check.hint else 'OK':<8} {check.name:<20} {check.found}")

@@ -42,7 +42,7 @@ _ADDED = (
 
 @dataclass(frozen=True)
 class Rules:
-    """How lists are made.
+    """How lists are made: what `RankSettings` says, the weight that was fitted, and the reserve. No defaults here.
 
     Attributes
     ----------
@@ -61,9 +61,9 @@ class Rules:
 
     k: int
     retrieval_weight: float
-    diversity: float = 0.0
-    max_per_category: int | None = None
-    reserve: int = 0
+    diversity: float
+    max_per_category: int | None
+    reserve: int
 
 
 def part(ranks: Array) -> Array:

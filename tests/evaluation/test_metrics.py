@@ -170,7 +170,7 @@ def test_intervals_are_those_of_means_and_of_paired_differences() -> None:
         assert row["ci_low"] == pytest.approx(column.mean() - 1.96 * error, abs=0.5 * error)
     # Paired: a hundred times narrower than intervals of the two sides would allow.
     assert rows["a-b", "all/ndcg"]["ci_low"] > 0
-    # Over those for whom it is defined.
+    # Over the users that it is defined for.
     assert rows["a", "all/novelty"]["value"] == pytest.approx(values[:300, 0, 1].mean(), abs=1e-9)
     assert [rows[stage, "all/novelty"]["n"] for stage in ("a", "b", "a-b")] == [300, 0, 0]
     assert rows["b", "all/novelty"]["value"] is None and rows["b", "all/novelty"]["ci_low"] is None

@@ -135,8 +135,8 @@ def test_diversity_puts_another_category_between() -> None:
         {"user_id": "u", "item_id": item, "candidate_rank": rank, "logit": -rank, "item_category": category}
         for rank, (item, category) in enumerate([("a", "x"), ("b", "x"), ("c", "y")], start=1)
     ]
-    plain = make_lists(table_of(rows), Rules(k=3, retrieval_weight=0.5))
-    varied = make_lists(table_of(rows), Rules(k=3, retrieval_weight=0.5, diversity=0.4))
+    plain = make_lists(table_of(rows), Rules(3, 0.5, diversity=0.0, max_per_category=None, reserve=0))
+    varied = make_lists(table_of(rows), Rules(3, 0.5, diversity=0.4, max_per_category=None, reserve=0))
     assert plain.column("item_id").to_pylist() == ["a", "b", "c"]
     assert varied.column("item_id").to_pylist() == ["a", "c", "b"]
     # base of b is 11/12; it repeats x once: half of 0.4 is lost.
@@ -160,7 +160,7 @@ def test_groups_are_whole_whatever_the_batches() -> None:
 def test_empty_batches_make_no_table() -> None:
     empty = table_of([])
     assert list(whole_groups(empty.to_batches(), "user_id")) == []
-    assert make_lists(empty, Rules(k=5, retrieval_weight=0.5)).num_rows == 0
+    assert make_lists(empty, Rules(5, 0.5, diversity=0.0, max_per_category=None, reserve=0)).num_rows == 0
 
 
 def example(list_id: str, item_id: str, label: float, rank: float, logit: float, rate: float = 1.0) -> Row:
