@@ -63,8 +63,8 @@ class Flags:
         lines = [yaml.safe_dump(plain, sort_keys=False, allow_unicode=True).rstrip(), ""]
         lines.append(f"as_of: {self.as_of:%Y-%m-%dT%H:%M:%SZ} (exclusive)")
         for job in jobs:
-            reads = ", ".join(table.name for table in job.reads) or "-"
-            writes = ", ".join(table.name for table in job.writes) or "-"
+            reads = ", ".join(dict.fromkeys(table.name for table in job.reads)) or "-"
+            writes = ", ".join(dict.fromkeys(table.name for table in job.writes)) or "-"
             lines.append(f"{job.name}: reads {reads}; writes {writes}")
         return "\n".join(lines)
 
