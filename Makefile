@@ -60,7 +60,7 @@ test-notebooks: $(STAMP) | ready ## every notebook from its first cell to its la
 	@$(BIN)/python -m pytest -m notebook
 
 .PHONY: test-crash
-test-crash: $(STAMP) | ready ## every job killed at three points and run again
+test-crash: $(STAMP) | ready ## every job killed at three points and run again; the pipeline in more time zones
 	@$(BIN)/python -m pytest -m crash $(PYTEST_ARGS)
 
 .PHONY: test-fast

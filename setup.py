@@ -40,7 +40,7 @@ setup(
         "faiss-cpu>=1.9",
         "deltalake>=1.0",
         "duckdb>=1.1",
-        "sqlglot>=26",
+        "sqlglot>=30",
         "matplotlib>=3.9",
         "jinja2>=3.1",
         "psutil>=5.9",
@@ -67,6 +67,7 @@ setup(
         "console_scripts": [
             *(f"recsys-{name.replace('_', '-')} = recsys_jobs.{name}:run.main" for name in JOBS),
             "recsys-pipeline = recsys_jobs.pipeline:main",
+            "recsys-migrate = recsys_jobs.migrate:main",
             "recsys-synthetic = recsys.synthetic.__main__:main",
         ]
     },

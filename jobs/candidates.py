@@ -7,14 +7,14 @@ this `as_of`; writes the slice `run_date` of `candidates`, keyed by `run_date, u
 from __future__ import annotations
 
 from recsys import data
-from recsys.errors import NothingToDo
 from recsys.pipeline import Context, job
 from recsys.progress import note
 from recsys.retrieval import registry
 from recsys.retrieval.audience import Audience, known_users
 from recsys.retrieval.candidates import candidates
-from recsys.retrieval.frames import Eligible
+from recsys.retrieval.frames import Eligible, persisted
 from recsys.retrieval.interactions import pairs
+from recsys.store import Clear, Replace, Writes
 from recsys.store.models import stamped
 from recsys.store.retrievers import read_models
 
@@ -32,8 +32,8 @@ from recsys.store.retrievers import read_models
     writes=(data.CANDIDATES,),
     config=("candidates", "signal", "retrievers"),
 )
-def run(context: Context) -> None:
-    """Read, propose, write."""
+def run(context: Context) -> Writes:
+    """Read, propose."""
     config, as_of, warehouse = context.config, context.as_of, context.warehouse
     settings, run_date, limit = config.candidates, as_of.date(), config.spark.broadcast_limit_mb
     events = warehouse.read(data.EVENTS, before=as_of)
@@ -42,24 +42,25 @@ def run(context: Context) -> None:
     audience = Audience(
         people=known_users(events, profiles, as_of=as_of, **window),
         histories=pairs(events, as_of=as_of, signal=config.signal, seen_types=settings.seen_types),
-        item_index=warehouse.read(data.ITEM_INDEX),
+        item_index=context.keep(persisted(warehouse.read(data.ITEM_INDEX))),
     )
     models = read_models(
         warehouse, config.retrievers, as_of=as_of, signal=config.signal, audience=audience, broadcast_limit_mb=limit
     )
     absent = sorted({one.name for one in config.retrievers} - {model.settings.name for model in models})
     if not models:
-        warehouse.clear(data.CANDIDATES, where={"run_date": run_date})
-        raise NothingToDo(
+        why = (
             f"no retriever ({', '.join(absent)}) has learned anything for {as_of:%Y-%m-%dT%H:%M:%SZ} under these "
-            "settings; run the job retrievers for this as_of first"
+            "settings; run the job retrievers for this as_of, and read why it left them out"
         )
+        return Writes([Clear(data.CANDIDATES, {"run_date": run_date})], nothing=why)
     if absent:
         note(f"candidates come without {', '.join(absent)}, which learned nothing for this as_of")
-    items = warehouse.read(data.ITEMS, valid_at=as_of, required=False)
-    eligible = Eligible(items.where("NOT available"), listed=False) if settings.exclude_unavailable else None
+    gone = warehouse.read(data.ITEMS, valid_at=as_of, required=False).where("NOT available").select("item_id")
+    eligible = Eligible(context.keep(persisted(gone)), listed=False) if settings.exclude_unavailable else None
     found = candidates(audience, models, settings, eligible=eligible, broadcast_limit_mb=limit)
-    warehouse.replace(data.CANDIDATES, stamped(found, run_date=run_date, as_of=as_of), where={"run_date": run_date})
+    rows = stamped(found, {"run_date": run_date, "as_of": as_of})
+    return Writes([Replace(data.CANDIDATES, rows, {"run_date": run_date})])
 
 
 if __name__ == "__main__":

@@ -15,7 +15,9 @@ from recsys.features import daily, examples, sampling
 from recsys.features.example_features import example_features
 from recsys.pipeline import Context, Part, job
 from recsys.retrieval import registry
-from recsys.store.snapshot import export
+from recsys.retrieval.frames import persisted, persisting
+from recsys.store import Clear, Replace, Writes
+from recsys.store.snapshot import MANIFEST, export
 
 
 @job(
@@ -25,8 +27,8 @@ from recsys.store.snapshot import export
     config=("ctr_examples", Part("retrievers", registry.identities)),
     earlier=(data.CANDIDATES,),
 )
-def run(context: Context) -> None:
-    """Label, sample, compute features, split, write, export."""
+def run(context: Context) -> Writes:
+    """Label, sample, compute features, split."""
     config, as_of = context.config, context.as_of
     warehouse, x = context.warehouse, config.ctr_examples
     table = registry.examples_table(config.retrievers)
@@ -46,10 +48,9 @@ def run(context: Context) -> None:
             window_days=x.window_days,
             label_types=x.label_types,
         )
-    except NothingToDo:
+    except NothingToDo as why:
         # Examples of another config must not be taken for this one's.
-        warehouse.clear(table, where={"as_of": as_of})
-        raise
+        return Writes([Clear(table, data.slice_of(as_of))], nothing=str(why))
     pairs = sampling.sampled(labeled.pairs, rate=labeled.counts.sample_rate(x.negatives_per_positive))
     split = sampling.split_by_user if labeled.instant else sampling.split_by_time
     features = example_features(
@@ -63,11 +64,15 @@ def run(context: Context) -> None:
         users=warehouse.read(data.USERS, before=as_of, required=False),
         history_length=x.history_length,
         retrieved=registry.features(config.retrievers),
+        keep=context.keep(persisting()),
     )
-    rows = sampling.example_rows(features, as_of=as_of, table=table)
-    warehouse.replace(table, rows, where={"as_of": as_of})
-    written = warehouse.read(table, where={"as_of": as_of})
-    export(written, warehouse.path("snapshots", table.name, stamp(as_of)), shards={"train": x.shards})
+    rows = context.keep(persisted(sampling.example_rows(features, as_of=as_of, table=table)))
+    snapshot = ("snapshots", table.name, stamp(as_of))
+    return Writes(
+        [Replace(table, rows, data.slice_of(as_of))],
+        files=["/".join((*snapshot, MANIFEST))],
+        afterwards=lambda: export(rows, warehouse.path(*snapshot), shards={"train": x.shards}),
+    )
 
 
 if __name__ == "__main__":

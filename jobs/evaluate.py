@@ -23,10 +23,10 @@ from recsys.retrieval import registry
 from recsys.retrieval.audience import Audience
 from recsys.retrieval.frames import persisted
 from recsys.retrieval.interactions import pairs
-from recsys.store import Warehouse
-from recsys.store.catalog import all_tables
+from recsys.store import Replace, Warehouse, Writes
 from recsys.store.curves import training_curves
-from recsys.store.retrievers import Stored
+from recsys.store.retrievers import read_models
+from recsys.store.runs import RunLog
 from recsys.store.text import write_text
 from recsys.store.views import create_views
 
@@ -57,8 +57,8 @@ from recsys.store.views import create_views
         "signal",
     ),
 )
-def run(context: Context) -> None:
-    """Read, compare, write the figures and the report."""
+def run(context: Context) -> Writes:
+    """Read, compare; the figures are written, then the report."""
     config, as_of = context.config, context.as_of
     warehouse, e, day = context.warehouse, config.evaluate, read_day(context)
     found = day.relevant(
@@ -68,28 +68,29 @@ def run(context: Context) -> None:
         only_new_items=e.only_new_items,
         include_anonymous=config.candidates.include_anonymous,
     )
+    relevant = context.keep(persisted(found))
+    population = context.keep(persisted(day.population(relevant)))
     available = config.candidates.exclude_unavailable
-    with (
-        persisted(found) as relevant,
-        persisted(day.population(relevant)) as population,
-        persisted(day.lists(population, exclude_unavailable=available, depth=max(e.ks))) as lists,
-        persisted(day.facts()) as facts,
-    ):
-        figures = day.metrics(
-            lists=lists,
-            relevant=relevant,
-            population=population,
-            facts=facts,
-            ks=e.ks,
-            resamples=e.bootstrap,
-            seed=e.seed,
-        )
-        warehouse.replace(data.METRICS, figures, where={"run_date": as_of.date()})
-    create_views(context.spark, warehouse)
-    with step("write the report"):
-        path = warehouse.path("reports", stamp(as_of), "report.html")
-        write_text(context.spark, path, render(report_of(warehouse, config, day)))
-    note(f"report: {path}")
+    figures = day.metrics(
+        lists=context.keep(persisted(day.lists(population, exclude_unavailable=available, depth=max(e.ks)))),
+        relevant=relevant,
+        population=population,
+        facts=context.keep(persisted(day.facts())),
+        ks=e.ks,
+        resamples=e.bootstrap,
+        seed=e.seed,
+    )
+    report = ("reports", stamp(as_of), "report.html")
+
+    def finish() -> None:
+        create_views(context.spark, warehouse)
+        path = warehouse.path(*report)
+        with step("write the report"):
+            write_text(context.spark, path, render(report_of(warehouse, config, day)))
+        note(f"report: {path}")
+
+    writes = [Replace(data.METRICS, figures, {"run_date": as_of.date()})]
+    return Writes(writes, files=["/".join(report)], afterwards=finish)
 
 
 def read_day(context: Context) -> Day:
@@ -105,6 +106,9 @@ def read_day(context: Context) -> Day:
         item_index=warehouse.read(data.ITEM_INDEX, required=False),
     )
     baseline = registry.baseline(config.retrievers)
+    fitted = (
+        read_models(warehouse, [baseline], as_of=as_of, signal=config.signal, audience=audience) if baseline else []
+    )
     return Day(
         as_of=as_of,
         events=warehouse.read(data.EVENTS, before=as_of + timedelta(days=config.evaluate.horizon_days)),
@@ -114,7 +118,7 @@ def read_day(context: Context) -> Day:
         ranked=warehouse.read(data.RANKED, where=today),
         final=warehouse.read(data.RECOMMENDATIONS, where=today),
         stages=Stages(tuple(one.name for one in config.retrievers), baseline.name if baseline else None),
-        baseline=Stored(warehouse, baseline, as_of, config.signal).read(audience) if baseline else None,
+        baseline=next(iter(fitted), None),
         seen=seen if config.candidates.exclude_seen else None,
         model=newest_model(warehouse.read(data.MODELS, required=False), kind="ctr", as_of=as_of),
     )
@@ -131,7 +135,7 @@ def report_of(warehouse: Warehouse, config: Config, day: Day) -> Report:
         figures=[row.asDict() for row in figures],
         examples=example_users(day.final, past=day.past, items=day.items, as_of=day.as_of),
         broken=broken_rows(warehouse.read(data.QUARANTINE, required=False)),
-        tables=list(warehouse.counts(all_tables()).items()),
+        tables=RunLog(warehouse).newest_rows(),
         curves=training_curves(logs),
         places=[("tables", warehouse.root), ("TensorBoard", logs)],
     )

@@ -10,6 +10,8 @@ from recsys import data
 from recsys.features import daily
 from recsys.features import entities as features
 from recsys.pipeline import Context, job
+from recsys.retrieval.frames import persisted
+from recsys.store import Replace, Write, Writes
 
 
 @job(
@@ -18,35 +20,38 @@ from recsys.pipeline import Context, job
     writes=(data.USER_DAILY, data.ITEM_DAILY, data.USER_FEATURES, data.ITEM_FEATURES),
     config=("ctr_examples.window_days",),
 )
-def run(context: Context) -> None:
+def run(context: Context) -> Writes:
     """Bring the partials up to date, add the days up, join the states that were valid."""
-    config, as_of = context.config, context.as_of
-    warehouse = context.warehouse
+    config, as_of, warehouse = context.config, context.as_of, context.warehouse
     today = daily.day_of(as_of)
     first = daily.kept_days(as_of, config.ctr_examples.window_days)
-    daily.require_past(warehouse.read(data.EVENTS), as_of)
     events = warehouse.read(data.EVENTS, before=as_of, since=daily.midnight(first))
+    partials = {entity: warehouse.read(table, required=False) for entity, table in daily.TABLES.items()}
+    writes: list[Write] = []
+    counts = daily.day_counts(events, partials, since=first, until=today)
+    if not counts.logged:
+        daily.require_past(warehouse.read(data.EVENTS), as_of)
     for entity, table in daily.TABLES.items():
-        days = daily.stale_days(events, warehouse.read(table, required=False), since=first, until=today)
-        stale = [row["event_date"] for row in days.collect()]  # days: bounded by the window
+        stale = counts.stale(entity)
         if stale:
-            warehouse.replace(
-                table, daily.daily_partials(events, entity=entity, days=stale), where={"event_date": stale}
-            )
-    users = warehouse.read(data.USERS, valid_at=as_of, required=False)
-    items = warehouse.read(data.ITEMS, valid_at=as_of, required=False)
-    of_users = warehouse.read(data.USER_DAILY, required=False)
-    of_items = warehouse.read(data.ITEM_DAILY, required=False)
-    warehouse.replace(
-        data.USER_FEATURES,
-        features.user_features(events=events, daily=of_users, users=users, as_of=as_of),
-        where={"as_of": as_of},
+            fresh = context.keep(persisted(daily.daily_partials(events, entity=entity, days=stale)))
+            partials[entity] = daily.renewed(partials[entity], fresh, days=stale)
+            writes.append(Replace(table, fresh, {"event_date": stale}))
+    of_users = features.user_features(
+        events=events,
+        daily=partials["user"],
+        users=warehouse.read(data.USERS, valid_at=as_of, required=False),
+        as_of=as_of,
     )
-    warehouse.replace(
-        data.ITEM_FEATURES,
-        features.item_features(events=events, daily=of_items, items=items, as_of=as_of),
-        where={"as_of": as_of},
+    of_items = features.item_features(
+        events=events,
+        daily=partials["item"],
+        items=warehouse.read(data.ITEMS, valid_at=as_of, required=False),
+        as_of=as_of,
     )
+    today_slice = data.slice_of(as_of)
+    writes += [Replace(data.USER_FEATURES, of_users, today_slice), Replace(data.ITEM_FEATURES, of_items, today_slice)]
+    return Writes(writes)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from __future__ import annotations
 from recsys import data
 from recsys.data.index import known_ids, new_rows
 from recsys.pipeline import Context, job
+from recsys.retrieval.frames import persisted
+from recsys.store import Merge, Write, Writes
 
 
 @job(
@@ -18,14 +20,15 @@ from recsys.pipeline import Context, job
     config=("candidates.include_anonymous",),
     every_instant=True,
 )
-def run(context: Context) -> None:
-    """Read, number what is new, insert."""
+def run(context: Context) -> Writes:
+    """Read, number what is new."""
     config, as_of = context.config, context.as_of
     warehouse = context.warehouse
     events = warehouse.read(data.EVENTS, before=as_of)
     impressions = warehouse.read(data.IMPRESSIONS, before=as_of, required=False)
+    writes: list[Write] = []
     for entity, table, source in (("user", data.USER_INDEX, data.USERS), ("item", data.ITEM_INDEX, data.ITEMS)):
-        ids = known_ids(
+        found = known_ids(
             entity,
             as_of=as_of,
             events=events,
@@ -34,7 +37,10 @@ def run(context: Context) -> None:
             include_anonymous=config.candidates.include_anonymous,
         )
         known = warehouse.read(table, required=False)
-        warehouse.merge(table, new_rows(entity, ids, known, as_of=as_of), update=False)
+        # Numbering reads the ids twice: without this the files of every table would be listed as often.
+        ids = context.keep(persisted(found))
+        writes.append(Merge(table, new_rows(entity, ids, known, as_of=as_of)))
+    return Writes(writes)
 
 
 if __name__ == "__main__":

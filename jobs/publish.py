@@ -9,9 +9,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from recsys import data
+from recsys.errors import DataError
 from recsys.pipeline import Context, job
 from recsys.progress import note, step
 from recsys.publishing import gates as publishing
+from recsys.store import Replace, Writes
 from recsys.store.views import create_views
 
 
@@ -29,18 +31,19 @@ from recsys.store.views import create_views
         "candidates.exclude_unavailable",
     ),
 )
-def run(context: Context) -> None:
-    """Read, check the gates, replace the slice, refresh the views."""
+def run(context: Context) -> Writes:
+    """Read, check the gates."""
     config, as_of = context.config, context.as_of
     warehouse, today = context.warehouse, {"run_date": as_of.date()}
-    lists = publishing.published(warehouse.made_for(data.RANKED, as_of), k=config.rank.k)
+    made = {**today, "as_of": as_of}
+    lists = publishing.published(warehouse.read(data.RANKED, where=made), k=config.rank.k)
     items = warehouse.read(data.ITEMS, valid_at=as_of, required=False)
     past = warehouse.read(data.EVENTS, before=as_of)
-    seen = publishing.seen_pairs(past, as_of=as_of, seen_types=config.candidates.seen_types)
+    seen = publishing.seen_events(past, as_of=as_of, seen_types=config.candidates.seen_types)
     with step("check the gates"):
         measured = publishing.gates(
             lists,
-            candidates=warehouse.made_for(data.CANDIDATES, as_of),
+            candidates=warehouse.read(data.CANDIDATES, where=made),
             items=items,
             seen=seen if config.candidates.exclude_seen else None,
             min_users_share=config.publish.min_users_share,
@@ -49,13 +52,22 @@ def run(context: Context) -> None:
             blocked_items=config.rank.blocked_items,
             blocked_categories=config.rank.blocked_categories,
         )
-        held = publishing.require(measured, as_of=as_of)
+        try:
+            held = publishing.require(measured, as_of=as_of)
+        except DataError:
+            # Lists that were never made are another matter than lists that are not good enough.
+            for table in (data.RANKED, data.CANDIDATES):
+                warehouse.require_made(table, as_of)
+            raise
     note(f"all {len(held)} gates hold: {', '.join(result.gate for result in held)}")
     rows = publishing.recommendations(lists, items=items, generated_at=datetime.now(UTC))
-    warehouse.replace(data.RECOMMENDATIONS, rows, where=today)
-    if config.publish.optimize:
-        warehouse.optimize(data.RECOMMENDATIONS, where=today)
-    create_views(context.spark, warehouse)
+
+    def finish() -> None:
+        if config.publish.optimize:
+            warehouse.optimize(data.RECOMMENDATIONS, where=today)
+        create_views(context.spark, warehouse)
+
+    return Writes([Replace(data.RECOMMENDATIONS, rows, today)], afterwards=finish)
 
 
 if __name__ == "__main__":

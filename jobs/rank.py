@@ -17,6 +17,7 @@ from recsys.rerank.diversity import Rules, allowed, rerank
 from recsys.rerank.lists import RETRIEVAL_ONLY, blend_of, newest_model, ranked_rows, scored_candidates
 from recsys.retrieval import registry
 from recsys.retrieval.frames import persisted
+from recsys.store import Replace, Writes
 from recsys.store.retrievers import read_models
 
 
@@ -37,14 +38,14 @@ from recsys.store.retrievers import read_models
     writes=(data.RANKED,),
     config=("rank", "ctr_examples.history_length", "candidates.rrf_k", "retrievers", "signal"),
 )
-def run(context: Context) -> None:
-    """Read, score, make lists, explain, write."""
+def run(context: Context) -> Writes:
+    """Read, score, make lists, explain."""
     config, as_of = context.config, context.as_of
     warehouse, r = context.warehouse, config.rank
     today = {"run_date": as_of.date()}
     model = newest_model(warehouse.read(data.MODELS, required=False), kind="ctr", as_of=as_of)
-    bundle = ModelBundle.load(model["path"]) if model else None
-    learned = {"as_of": model["as_of"] if model else as_of, "split": "valid"}
+    bundle = ModelBundle.load(warehouse.path(model["path"])) if model else None
+    learned = {**data.slice_of(model["as_of"] if model else as_of), "split": "valid"}
     examples = warehouse.read(registry.examples_table(config.retrievers), where=learned, required=False)
     blend = blend_of(
         examples, bundle=bundle, batch_size=r.batch_size, k=r.k, configured=r.retrieval_weight, fit=r.fit_blend
@@ -57,7 +58,7 @@ def run(context: Context) -> None:
         recent = warehouse.read(data.EVENTS, before=as_of, since=daily.midnight(first))
         daily.require_complete(recent, partials, since=first, until=until)
     scored = scored_candidates(
-        warehouse.made_for(data.CANDIDATES, as_of),
+        warehouse.read(data.CANDIDATES, where={**today, "as_of": as_of}),
         bundle=bundle,
         as_of=as_of,
         history_length=config.ctr_examples.history_length,
@@ -72,19 +73,21 @@ def run(context: Context) -> None:
     kept = allowed(scored, blocked_items=r.blocked_items, blocked_categories=r.blocked_categories)
     reserve = r.k if bundle else 0
     rules = Rules(r.k, blend.retrieval_weight, r.diversity, r.max_per_category, reserve=reserve)
-    with persisted(rerank(kept, rules=rules)) as lists:
-        rows = ranked_rows(
-            lists,
-            as_of=as_of,
-            retrieval_weight=blend.retrieval_weight,
-            model_version=model["model_version"] if model else RETRIEVAL_ONLY,
-            generated_at=datetime.now(UTC),
-            events=events,
-            items=warehouse.read(data.ITEMS, valid_at=as_of, required=False),
-            models=read_models(warehouse, config.retrievers, as_of=as_of, signal=config.signal),
-            rank_constant=config.candidates.rrf_k,
-        )
-        warehouse.replace(data.RANKED, rows, where=today)
+    lists = context.keep(persisted(rerank(kept, rules=rules)))
+    if lists.isEmpty():
+        warehouse.require_made(data.CANDIDATES, as_of)
+    rows = ranked_rows(
+        lists,
+        as_of=as_of,
+        retrieval_weight=blend.retrieval_weight,
+        model_version=model["model_version"] if model else RETRIEVAL_ONLY,
+        generated_at=datetime.now(UTC),
+        events=events,
+        items=warehouse.read(data.ITEMS, valid_at=as_of, required=False),
+        models=read_models(warehouse, config.retrievers, as_of=as_of, signal=config.signal),
+        rank_constant=config.candidates.rrf_k,
+    )
+    return Writes([Replace(data.RANKED, rows, today)])
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Fit every retriever of the config.
 
 Reads events before `as_of`, users and items valid at it, user_index and item_index; writes each retriever's slices of
-its own tables, and last, for those that have versions, the row of `models` that makes the version visible. A retriever
-that finds too little to learn from is left out.
+its own tables, and last the rows of `models` that make the fits visible. A retriever that finds too little to learn
+from is left out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from recsys.progress import note
 from recsys.retrieval import registry
 from recsys.retrieval.frames import persisted
 from recsys.retrieval.interactions import interactions
-from recsys.store.retrievers import Stored
+from recsys.store import Writes
+from recsys.store.retrievers import Fit, writes_of
 
 
 @job(
@@ -24,8 +25,8 @@ from recsys.store.retrievers import Stored
     writes=(*registry.tables(), data.MODELS.of("retriever")),
     config=("signal", Part("retrievers", registry.fit_settings)),
 )
-def run(context: Context) -> None:
-    """Read, fit, write."""
+def run(context: Context) -> Writes:
+    """Read, fit."""
     config, as_of, warehouse = context.config, context.as_of, context.warehouse
     log = Log(
         events=warehouse.read(data.EVENTS, before=as_of),
@@ -35,20 +36,22 @@ def run(context: Context) -> None:
         user_index=warehouse.read(data.USER_INDEX),
         item_index=warehouse.read(data.ITEM_INDEX),
     )
-    limit, too_little = config.spark.broadcast_limit_mb, []
-    with persisted(interactions(log.events, as_of=as_of, signal=config.signal)) as shared:
-        for retriever in config.retrievers:
-            stored = Stored(warehouse, retriever, as_of, config.signal)
-            try:
-                model = retriever.fit(log, signal=config.signal, interactions=shared, broadcast_limit_mb=limit)
-            except NothingToDo as reason:
-                stored.clear()
-                too_little.append(str(reason))
-                note(f"{retriever.name} is left out: {reason}")
-            else:
-                stored.write(model, config=context.resolved)
-    if len(too_little) == len(config.retrievers):
-        raise NothingToDo("; ".join(too_little))
+    shared = context.keep(persisted(interactions(log.events, as_of=as_of, signal=config.signal)))
+    fits: list[Fit] = []
+    too_little = []
+    for retriever in config.retrievers:
+        try:
+            model = retriever.fit(
+                log, signal=config.signal, interactions=shared, broadcast_limit_mb=config.spark.broadcast_limit_mb
+            )
+        except NothingToDo as reason:
+            too_little.append(str(reason))
+            note(f"{retriever.name} is left out: {reason}")
+            fits.append((retriever, None))
+        else:
+            fits.append((retriever, model))
+    writes = writes_of(warehouse, fits, as_of=as_of, signal=config.signal, config=context.resolved)
+    return Writes(writes, nothing="; ".join(too_little) if len(too_little) == len(fits) else None)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from recsys.ctr.inputs.fit import fit_spec
 from recsys.ctr.inputs.settings import default_inputs, retrieved_inputs
 from recsys.ctr.ranker import CtrRanker, default_baselines, make_launcher, snapshot_task
 from recsys.pipeline import Context, Part, job
-from recsys.progress import current, step
+from recsys.progress import step
 from recsys.retrieval import registry
+from recsys.store import Replace, Writes
 from recsys.store.models import version_row
 
 
@@ -23,16 +24,16 @@ from recsys.store.models import version_row
     writes=(data.MODELS.of("ranker"),),
     config=("train_ctr", "ctr_examples", Part("retrievers", registry.identities)),
 )
-def run(context: Context) -> None:
-    """Read, fit the spec, train, save, make the version visible."""
+def run(context: Context) -> Writes:
+    """Read, fit the spec, train, save; the row makes the version visible."""
     warehouse, config, as_of = context.warehouse, context.config, context.as_of
     table, offered = registry.examples_table(config.retrievers), registry.features(config.retrievers)
     settings = config.train_ctr
     if settings.inputs is None:
         settings = settings.model_copy(update={"inputs": default_inputs(retrieved_inputs(offered))})
     version = version_of("ctr", as_of, settings, config.ctr_examples)
-    path, logs = warehouse.path("bundles", version), warehouse.path("tensorboard", version)
-    examples = warehouse.read(table, where={"as_of": as_of, "split": "train"}, required=False)
+    bundle_path, logs = f"bundles/{version}", warehouse.path("tensorboard", version)
+    examples = warehouse.read(table, where={**data.slice_of(as_of), "split": "train"}, required=False)
     with step("fit the feature spec"):
         spec = fit_spec(examples, settings.inputs)
     task = snapshot_task(
@@ -46,19 +47,20 @@ def run(context: Context) -> None:
     with step("train the ranker") as this:
         bundle = ranker.fit(task)
         this.rows = int(bundle.metrics["train_rows"])
-    bundle.save(path)
+    bundle.save(warehouse.path(bundle_path))
     row = version_row(
         context.spark,
         version=version,
         kind="ctr",
         as_of=as_of,
-        path=path,
+        path=bundle_path,
         config=context.resolved,
         metrics=bundle.metrics,
-        data_versions=current().reads,
+        data_versions=warehouse.reads,
         checksums=bundle.checksums,
     )
-    warehouse.merge(data.MODELS, row, update=True)
+    files = [f"{bundle_path}/{name}" for name in bundle.checksums]
+    return Writes([Replace(data.MODELS, row, {"model_version": version})], files=files)
 
 
 if __name__ == "__main__":

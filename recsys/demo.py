@@ -124,7 +124,7 @@ def _auc_of_truth(spark: SparkSession, warehouse: Warehouse, as_of: datetime, ra
     from pyspark.ml.evaluation import BinaryClassificationEvaluator
 
     truth = spark.read.parquet(str(raw / "truth")).select("list_id", "item_id", "p_click_true")
-    test = warehouse.read(data.CTR_EXAMPLES, where={"as_of": as_of, "split": "test"})
+    test = warehouse.read(data.CTR_EXAMPLES, where={**data.slice_of(as_of), "split": "test"})
     judged = test.select("list_id", "item_id", "label").join(truth, on=["list_id", "item_id"], how="inner")
     evaluator = BinaryClassificationEvaluator(rawPredictionCol="p_click_true", labelCol="label", numBins=0)
     return float(evaluator.evaluate(judged))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from recsys.settings import Identifier, PositiveInt, Section
+from recsys.settings import Entries, Identifier, PositiveInt, Section, conflict
 
 BROADCAST_LIMIT_MB = 256
 """Largest thing that is broadcast, unless the config or a caller says otherwise."""
@@ -31,11 +31,23 @@ class WarehouseSettings(Section):
         description="Grain of date partitions; auto picks one from the first batch so that a partition is worth a file",
     )
 
+    @model_validator(mode="after")
+    def _is_one_mode(self) -> WarehouseSettings:
+        if self.catalog is not None and self.database_name is None:
+            raise conflict(
+                f"warehouse.catalog {self.catalog} needs warehouse.database_name, the schema of the tables; without it "
+                "they are directories of warehouse.path"
+            )
+        return self
+
 
 class InputSettings(Section):
     """Where the raw logs are."""
 
     root: str | None = Field(None, description="Directory that the paths of the dataset mapping are relative to")
+    trusted_paths: tuple[str, ...] = Field(
+        (), description="Places outside `root` that a mapping may name too, with everything below them"
+    )
 
 
 class SparkSettings(Section):
@@ -45,7 +57,7 @@ class SparkSettings(Section):
     master: str | None = Field(
         None, description="Master URL; null leaves it to spark-submit, or local[*] in the local profile"
     )
-    driver_memory: str = Field("6g", pattern=r"^\d+[mg]$", description="Driver memory of the local profile")
+    driver_memory: str = Field("6g", pattern=r"^[1-9]\d*[mg]$", description="Driver memory of the local profile")
     shuffle_partitions: PositiveInt | None = Field(
         None, description="Shuffle partitions; null: 2 per core locally, Spark's own on clusters"
     )
@@ -56,7 +68,9 @@ class SparkSettings(Section):
     broadcast_limit_mb: PositiveInt = Field(
         BROADCAST_LIMIT_MB, description="Largest object that is broadcast; above it a partitioned path is taken"
     )
-    conf: dict[str, str] = Field(default_factory=dict, description="Further Spark settings, as spark.key: value")
+    conf: Annotated[dict[str, str], Entries()] = Field(
+        default_factory=dict, description="Further Spark settings, as spark.key: value; null removes one"
+    )
 
 
 class RunnerSettings(Section):

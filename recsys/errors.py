@@ -1,9 +1,12 @@
 """The error tree. Every error that a user can cause is one of these and carries the exit code of its kind.
 
-A message is one sentence (or two): what was found, where, what was expected and what to do about it.
+A message is one sentence (or two): what was found, where, what was expected and what to do about it. Whatever in it
+looks like a secret is masked, since it is printed and stored.
 """
 
 from __future__ import annotations
+
+from recsys.secrets import masked_text
 
 
 class RecsysError(Exception):
@@ -16,6 +19,9 @@ class RecsysError(Exception):
     """
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(masked_text(message))
 
 
 class ConfigError(RecsysError):

@@ -68,6 +68,13 @@ def reading(source: str, path: str, *, culprit: Callable[[], str | None] = lambd
         raise DataError(f"source {source}: {path} can't be read as the mapping says ({first})") from error
 
 
+def headline(error: BaseException) -> str:
+    """One line that says what an unknown error is; of an error in the JVM, its own line instead of Py4J's."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    from_jvm = next((line.removeprefix(": ") for line in lines if line.startswith(": ")), None)
+    return from_jvm or f"{type(error).__name__}: {lines[0] if lines else ''}"
+
+
 def _whole_text(error: BaseException) -> str:
     parts = []
     seen: BaseException | None = error

@@ -11,19 +11,24 @@ import importlib.metadata
 import os
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pyspark
 from py4j.protocol import Py4JError
 from pyspark import Broadcast, SparkConf, SparkContext
+from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
 from recsys.environment import Environment
 from recsys.errors import EnvironmentProblem
+from recsys.progress import note
 
 T = TypeVar("T")
 
+UTC_ZONE = "UTC"
+_OTHER_NAMES_OF_UTC = frozenset({"Z", "GMT", "UCT", "Zulu", "Universal", "Etc/UTC", "Etc/GMT", "Etc/UCT"})
 _LOG_LEVEL = "spark.log.level"
 _SUBMITTED_LOG_LEVEL = "WARN"
 """Under `spark-submit` Spark's own default is INFO, thousands of lines in which those of the jobs are lost."""
@@ -38,6 +43,10 @@ _RUNTIME = {
     "spark.sql.ansi.enabled": "false",
     # Arrow's default, stated because kernels are sized for it: a scored batch has wide rows.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "10000",
+}
+_NO_VARIABLES = {
+    # SQL is never rewritten before it is read: ${env:NAME} in it would be replaced by a secret of the environment.
+    "spark.sql.variable.substitute": "false",
 }
 _DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -57,6 +66,8 @@ _LOCAL = {
     "spark.driver.host": "127.0.0.1",
     # Delta's defaults are meant for tables of millions of files: 50 tasks for each snapshot.
     "spark.databricks.delta.snapshotPartitions": "2",
+    # Folders of this machine are listed sooner than a job starts.
+    "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
     "spark.sql.files.maxPartitionBytes": "64m",
     # A pipeline plans hundreds of queries, many of them alike from job to job: with Spark's default of 100 cached
@@ -97,6 +108,8 @@ def build_session(environment: Environment, app_name: str) -> SparkSession:
     spark = SparkSession.getActiveSession()
     if spark is None:
         spark = _start(environment, app_name)
+        if environment.spark.profile != "local":
+            _note_zones(spark)
     _set_runtime(spark, environment)
     _require_delta(spark)
     if environment.spark.profile != "databricks":
@@ -138,7 +151,8 @@ def _start(environment: Environment, app_name: str) -> SparkSession:
     settings = environment.spark
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     builder: Any = SparkSession.builder.appName(app_name)
-    for key, value in {**_DELTA, **_RUNTIME, **_FIXED_EXECUTORS, **_defaults(settings.profile, submitted)}.items():
+    fixed = {**_DELTA, **_RUNTIME, **_NO_VARIABLES, **_FIXED_EXECUTORS}
+    for key, value in {**fixed, **_defaults(settings.profile, submitted)}.items():
         builder = builder.config(key, value)
     if settings.profile == "local":
         builder = builder.config("spark.sql.warehouse.dir", f"{environment.warehouse.path}/_catalog")
@@ -200,6 +214,10 @@ def _jars(environment: Environment) -> dict[str, str]:
 def _set_runtime(spark: SparkSession, environment: Environment) -> None:
     for key, value in _RUNTIME.items():
         spark.conf.set(key, value)
+    # A platform may keep its settings to itself; mappings, where variables could come from, are checked all the same.
+    with suppress(AnalysisException):
+        for key, value in _NO_VARIABLES.items():
+            spark.conf.set(key, value)
     partitions = environment.spark.shuffle_partitions
     if partitions is None and environment.spark.profile == "local":
         partitions = max(2, spark.sparkContext.defaultParallelism * 2)
@@ -230,6 +248,38 @@ def on_databricks(spark: SparkSession) -> bool:
     return "DATABRICKS_RUNTIME_VERSION" in os.environ or bool(
         spark.conf.get("spark.databricks.clusterUsageTags.clusterId", "")
     )
+
+
+def driver_zone(spark: SparkSession) -> str:
+    """Return the time zone of the driver's JVM; `UTC` for every name of it."""
+    return _plain_zone(str(getattr(spark._jvm, "java.time.ZoneId").systemDefault().toString()))
+
+
+def executor_zones(spark: SparkSession) -> set[str]:
+    """Return the time zones of the JVMs that run tasks: one query, with a task for each slot."""
+    slots = spark.sparkContext.defaultParallelism
+    zone = "java_method('java.time.ZoneId', 'systemDefault') AS zone"
+    return {_plain_zone(row["zone"]) for row in spark.range(0, slots, 1, slots).selectExpr(zone).collect()}
+
+
+def different_zones(driver: str, executors: set[str]) -> str | None:
+    """Say that driver and executors are in different time zones, and what that means, if they are."""
+    if executors <= {driver}:
+        return None
+    return (
+        f"the driver's JVM is in the time zone {driver}, those of executors in {', '.join(sorted(executors))}: tables "
+        "of recsys do not depend on it, but a source of yours with timestamp partitions may; set TZ=UTC for all of them"
+    )
+
+
+def _note_zones(spark: SparkSession) -> None:
+    different = different_zones(driver_zone(spark), executor_zones(spark))
+    if different:
+        note(different)
+
+
+def _plain_zone(zone: str) -> str:
+    return UTC_ZONE if zone in _OTHER_NAMES_OF_UTC else zone
 
 
 def share(spark: SparkSession, value: T) -> Broadcast[T]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ pytest_plugins = ["tests.support.shops", "tests.support.cpu"]
 READ_ONE_RUN = (
     "tests/e2e/test_pipeline.py",
     "tests/e2e/test_submit.py",
+    "tests/e2e/test_zones.py",
     "tests/docs/test_code.py",
     "tests/crash/test_crash.py",
     "tests/retrieval/test_newest.py",
@@ -126,3 +128,13 @@ def compiled(spark: SparkSession) -> Iterator[None]:
 def warehouse(spark: SparkSession, tmp_path: Path) -> Warehouse:
     """A warehouse of its own, in path mode."""
     return Warehouse(spark, WarehouseSettings(path=str(tmp_path / "warehouse")))
+
+
+@pytest.fixture
+def in_new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Python in another time zone than the JVM and the session."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()

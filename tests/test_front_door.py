@@ -148,7 +148,7 @@ def test_one_user_and_one_item_are_enough_for_popularity(spark: SparkSession) ->
 
 
 def test_settings_are_checked(log: recsys.Log) -> None:
-    with pytest.raises(ValueError, match="rankk"):
+    with pytest.raises(ConfigError, match="Als has no setting rankk; did you mean rank?"):
         recsys.Als(rankk=3)
     with pytest.raises(ConfigError, match="two retrievers are called als"):
         recsys.Hybrid([recsys.Als(), recsys.Als(rank=3)])

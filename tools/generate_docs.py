@@ -55,8 +55,18 @@ def config_page() -> str:
     lines = ["# Config keys", "", GENERATED, ""]
     lines += [
         "Later wins: defaults, the dataset mapping's `settings`, each `--config FILE` in order,",
-        "each `--set key=value`.",
-        "An unknown key, a wrong type or an impossible value ends a job with exit code 2 and one sentence.",
+        "each `--set key=value`. Each of these layers changes what it names and leaves the rest:",
+        "",
+        "- **Maps** are merged entry by entry, the defaults included: `--set signal.weights.view=2` sets one weight,",
+        "  and `null` removes an entry (`--set signal.weights.view=null`). So are the entries of `retrievers`, by",
+        "  name, the settings of `train_ctr.network`, and `spark.conf`.",
+        "- **Lists** are replaced: `--set evaluate.ks=[10]` leaves one cut-off. An entry of a list, such as one of",
+        "  `train_ctr.inputs`, is taken as it is written.",
+        "",
+        "An unknown key or name, a wrong type or an impossible value ends a job with exit code 2 and one sentence with",
+        "the file or flag, the key, what was found and the nearest known name. What can't be together, such as two",
+        "shares that add up to 1, is judged when all layers are read. Item ids, categories, paths and Spark's settings",
+        "are free text: nothing can tell whether they exist before the data is read.",
         "",
     ]
     for section, field in Config.model_fields.items():
@@ -168,6 +178,10 @@ def _allowed(schema: dict[str, Any]) -> str:
         return " or ".join(_allowed(part) for part in schema["anyOf"])
     if "enum" in schema:
         return ", ".join(str(value) for value in schema["enum"])
+    if schema.get("type") == "array" and "items" in schema:
+        return f"list of {_allowed(schema['items'])}"
+    if schema.get("type") == "object" and isinstance(schema.get("additionalProperties"), dict):
+        return _map(schema)
     text = schema.get("type", schema.get("$ref", "any").rsplit("/", 1)[-1])
     signs = {
         "minimum": "≥",
@@ -178,6 +192,14 @@ def _allowed(schema: dict[str, Any]) -> str:
     bounds = [f"{sign} {schema[key]}" for key, sign in signs.items() if key in schema]
     shape = [f"like `{schema['pattern']}`"] if "pattern" in schema else []
     return " ".join([text, *bounds, *shape])
+
+
+def _map(schema: dict[str, Any]) -> str:
+    """What a map may hold; null is how a layer removes an entry of it, and no value."""
+    values = schema["additionalProperties"]
+    kinds = [part for part in values.get("anyOf", [values]) if part != {"type": "null"}]
+    names = f" {_allowed(schema['propertyNames'])}:" if "propertyNames" in schema else ""
+    return f"map of{names} {' or '.join(map(_allowed, kinds))}"
 
 
 def _plain(value: Any) -> Any:

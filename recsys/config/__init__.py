@@ -7,10 +7,10 @@ from recsys.config.load import (
     load_dataset,
     parse_as_of,
     read_yaml,
-    stamp,
     version_of,
 )
 from recsys.config.root import Config
+from recsys.data import stamp
 
 __all__ = [
     "Config",

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
+from recsys.config.mapped import require_permitted, require_small
 from recsys.config.renamed import moved, with_new_names
 from recsys.config.root import Config
+from recsys.data import stamp
 from recsys.errors import ConfigError
 from recsys.ingest.dataset import Dataset
-from recsys.retrieval.entries import SENTENCE, by_name
+from recsys.progress import note
+from recsys.secrets import masked, names_secret
+from recsys.settings import CONFLICT, mistakes, sentence, with_layer
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -29,26 +32,27 @@ def load_config(
 ) -> Config:
     """Resolve a config: defaults, then the dataset's settings, then the files in order, then `key=value` overrides.
 
+    Each layer changes what it names, down to the entries of maps, and null removes an entry; lists are replaced.
+
     Raises
     ------
     ConfigError
         Naming the file (or flag) and the key, what was found and what is allowed.
     """
-    merged: dict[str, Any] = {}
+    layers = _Layers()
     if dataset is not None:
         mapping = load_dataset(dataset)
         settings = f"{dataset}, settings"
         mapping = mapping.model_copy(update={"settings": with_new_names(mapping.settings, where=settings)})
-        merged = _added(merged, mapping.settings, where=settings)
-        merged["dataset"] = mapping.model_dump()
+        require_permitted(mapping.settings, where=str(dataset))
+        layers.add(mapping.settings, where=settings)
+        layers.values["dataset"] = mapping.model_dump()
     for file in files:
-        layer = with_new_names(_expanded(read_yaml(file)), where=str(file))
-        merged = _added(merged, layer, where=str(file))
+        layers.add(with_new_names(_expanded(read_yaml(file)), where=str(file)), where=str(file))
     for override in overrides:
         where = f"--set {override.partition('=')[0]}"
-        layer = with_new_names(_expanded(_parse_override(override)), where=where)
-        merged = _added(merged, layer, where=where)
-    return _build(Config, merged, where="the resolved config")
+        layers.add(with_new_names(_expanded(_parse_override(override)), where=where), where=where)
+    return layers.resolved()
 
 
 def load_dataset(file: str | Path) -> Dataset:
@@ -59,6 +63,7 @@ def load_dataset(file: str | Path) -> Dataset:
     ConfigError
         If the file is missing, is no YAML, or does not fit the mapping's form.
     """
+    require_small(file)
     return _build(Dataset, read_yaml(file), where=str(file))
 
 
@@ -76,6 +81,8 @@ def read_yaml(file: str | Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
         raise ConfigError(f"{file}, line {line}: not valid YAML ({getattr(error, 'problem', error)})") from None
+    except ValueError as error:
+        raise ConfigError(f"{file}: a value looks like a date that does not exist ({error}); fix or quote it") from None
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
@@ -100,21 +107,14 @@ def parse_as_of(text: str) -> datetime:
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
-def stamp(as_of: datetime | date) -> str:
-    """Format an instant for names of files and versions: `20180901T000000Z`."""
-    return as_of.strftime("%Y%m%dT%H%M%SZ")
-
-
 def version_of(kind: str, as_of: datetime, *parts: BaseModel | Mapping[str, Any] | str) -> str:
     """Name a model version after its kind, its instant and the settings that decide it."""
     return f"{kind}-{stamp(as_of)}-{digest([_plain(part) for part in parts])[:8]}"
 
 
 def config_json(config: Config) -> str:
-    """The resolved config as JSON, without Spark settings that may hold credentials."""
-    plain = config.model_dump(mode="json")
-    plain["spark"]["conf"] = dict.fromkeys(plain["spark"]["conf"], "***")
-    return json.dumps(plain, sort_keys=True)
+    """The resolved config as JSON, with all that may be a secret masked."""
+    return json.dumps(masked(config.model_dump(mode="json")), sort_keys=True)
 
 
 def _plain(part: BaseModel | Mapping[str, Any] | str) -> Any:
@@ -126,26 +126,17 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _merge(base: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in layer.items():
-        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
-            merged[key] = _merge(merged[key], value)
-        elif key == "retrievers" and isinstance(value, Mapping) and isinstance(merged.get(key), list):
-            merged[key] = by_name(merged[key], value)
-        else:
-            merged[key] = value
-    return merged
-
-
 def _parse_override(text: str) -> dict[str, Any]:
     key, found, value = text.partition("=")
     if not found or not key.strip():
         raise ConfigError(f"--set {text}: expected key=value, such as rank.batch_size=4096")
     *sections, last = _path(key.strip())
     try:
-        # Spark settings are strings.
-        parsed = value if sections == ["spark", "conf"] else yaml.safe_load(value) if value else ""
+        # Spark settings are strings, but null removes one.
+        plain = not value or (sections == ["spark", "conf"] and value != "null")
+        parsed = value if plain else yaml.safe_load(value)
+    except ValueError as error:
+        raise ConfigError(f"--set {key}: the value looks like a date that does not exist ({error})") from None
     except yaml.YAMLError:
         raise ConfigError(
             f"--set {key}: the value is not valid YAML; quote it if it holds special characters"
@@ -168,62 +159,63 @@ def _expanded(layer: Mapping[str, Any]) -> dict[str, Any]:
     return {**layer, "warehouse": {"path": layer["warehouse"]}} if short else dict(layer)
 
 
-def _added(merged: Mapping[str, Any], layer: Mapping[str, Any], *, where: str) -> dict[str, Any]:
-    """Add a layer and validate the result, so that a mistake is reported with the file that holds it."""
-    if "dataset" in layer:
-        raise ConfigError(f"{where}: key dataset is not a config key; give the mapping with --dataset FILE")
-    try:
-        result = _merge(merged, layer)
-    except PydanticCustomError as error:  # a retriever that is not there
-        raise ConfigError(f"{where}: {error}") from None
-    _build(Config, result, where=where)
-    return result
+@dataclass
+class _Layers:
+    """Values from files and flags, the later ones over the earlier.
+
+    Attributes
+    ----------
+    values : dict
+        All values so far.
+    conflicting : str, optional
+        The layer since which values can't be together; a later one may still change that.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    conflicting: str | None = None
+
+    def add(self, layer: Mapping[str, Any], *, where: str) -> None:
+        """Add a layer and validate the result, so that a mistake is reported with the file that holds it."""
+        if "dataset" in layer:
+            raise ConfigError(f"{where}: key dataset is not a config key; give the mapping with --dataset FILE")
+        try:
+            self.values = with_layer(Config, self.values, layer)
+        except PydanticCustomError as error:  # an entry that is not there
+            raise ConfigError(f"{where}: {error}") from None
+        try:
+            Config.model_validate(self.values)
+        except ValidationError as error:
+            if {detail["type"] for detail in mistakes(error)} != {CONFLICT}:
+                raise _refused(Config, error, where) from None
+            self.conflicting = self.conflicting or where
+        else:
+            self.conflicting = None
+
+    def resolved(self) -> Config:
+        """Return the config of all layers, and note what is odd about it."""
+        config = _build(Config, self.values, where=self.conflicting or "the resolved config")
+        for remark in config.remarks():
+            note(remark)
+        return config
 
 
 def _build(model: type[M], values: Mapping[str, Any], *, where: str) -> M:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"{where}: " + "; ".join(_sentence(model, e) for e in error.errors()[:3])) from None
+        raise _refused(model, error, where) from None
 
 
-def _sentence(model: type[BaseModel], error: Any) -> str:
-    if error["type"] == SENTENCE:
-        return str(error["msg"])
-    path = [str(part) for part in error["loc"]]
-    key = ".".join(path) or "(top level)"
-    if error["type"] == "extra_forbidden":
-        elsewhere = moved(path, error["input"]) if model is Config else None
+def _refused(model: type[BaseModel], error: ValidationError, where: str) -> ConfigError:
+    return ConfigError(f"{where}: " + "; ".join(_sentence(model, detail) for detail in mistakes(error)[:3]))
+
+
+def _sentence(model: type[BaseModel], detail: Any) -> str:
+    path = [str(part) for part in detail["loc"]]
+    if detail["type"] == "extra_forbidden" and model is Config:
+        elsewhere = moved(path, detail["input"])
         if elsewhere:
             return elsewhere
-        known = _keys_at(model, path[:-1])
-        close = difflib.get_close_matches(path[-1], known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(known)}"
-        return f"unknown key {key}; {hint}"
-    found = error["input"]
     # Spark settings may be credentials.
-    secret = path[:2] == ["spark", "conf"]
-    shown = "" if secret or isinstance(found, (dict, list, tuple)) else f" (found {found!r})"
-    message = error["msg"].removeprefix("Value error, ")
-    return f"key {key}: {message[0].lower()}{message[1:]}{shown}"
-
-
-def _keys_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    here: Any = model
-    for part in path:
-        fields = getattr(here, "model_fields", {})
-        if part in fields:
-            here = _model_in(fields[part].annotation)
-    return sorted(getattr(here, "model_fields", {}))
-
-
-def _model_in(annotation: Any) -> Any:
-    """Find the model in an annotation: itself, or inside Optional, tuple, dict or Annotated."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if get_origin(annotation) in (Union, UnionType, tuple, list, dict) or get_args(annotation):
-        for inner in get_args(annotation):
-            found = _model_in(inner)
-            if found is not None:
-                return found
-    return None
+    secret = path[:2] == ["spark", "conf"] or any(names_secret(part) for part in path)
+    return sentence(model, detail, secret=secret)

@@ -1,4 +1,4 @@
-"""Keys of 0.1.0 under the names that they have since 0.2.0. To be removed in 0.3.0."""
+"""Keys of 0.1.0 under the names that they have since 0.2.0. To be removed in 0.4.0."""
 
 from __future__ import annotations
 

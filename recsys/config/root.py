@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from recsys import data
+from recsys.ctr.inputs.settings import misfit
 from recsys.ctr.settings import TrainCtrSettings
 from recsys.environment import Environment
 from recsys.evaluation.settings import EvaluateSettings
@@ -13,8 +15,12 @@ from recsys.ingest.settings import CleanSettings
 from recsys.publishing.settings import PublishSettings
 from recsys.rerank.settings import RankSettings
 from recsys.retrieval.entries import Retrievers
-from recsys.retrieval.registry import defaults
+from recsys.retrieval.registry import defaults, features
 from recsys.retrieval.settings import CandidatesSettings, SignalSettings
+from recsys.settings import conflict
+
+_IDS = tuple(data.CTR_EXAMPLES.column(name) for name in ("user_id", "item_id"))
+"""Columns of the examples that are no features, and can be inputs."""
 
 
 class Config(Environment):
@@ -33,3 +39,30 @@ class Config(Environment):
     publish: PublishSettings = PublishSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     dataset: Dataset | None = Field(None, description="The parsed --dataset mapping; not a key of config files")
+
+    @model_validator(mode="after")
+    def _inputs_are_columns(self) -> Config:
+        columns = data.example_columns([feature.column for feature in features(self.retrievers)])
+        problem = misfit(self.train_ctr.inputs or (), (*_IDS, *columns))
+        if problem is not None:
+            raise conflict(f"train_ctr.inputs, {problem}")
+        return self
+
+    @model_validator(mode="after")
+    def _lists_can_be_published(self) -> Config:
+        longest, least = min(self.rank.k, self.candidates.k), self.publish.min_list_length
+        if least > longest:
+            name = "rank.k" if longest == self.rank.k else "candidates.k"
+            raise conflict(
+                f"publish.min_list_length {least} is above {name} {longest}, so no list would ever be published; lower "
+                "the one or raise the other"
+            )
+        return self
+
+    def remarks(self) -> list[str]:
+        """Say what is possible but hardly meant."""
+        deepest, lengths = max(self.evaluate.ks), {"rank.k": self.rank.k, "candidates.k": self.candidates.k}
+        shorter = " and ".join(f"{key} {k}" for key, k in lengths.items() if k < deepest)
+        if not shorter:
+            return []
+        return [f"evaluate.ks reaches {deepest}, deeper than {shorter}; lists that end there are judged as they are"]

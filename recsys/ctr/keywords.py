@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Collection
 from typing import Any
@@ -13,6 +12,7 @@ from pydantic.fields import FieldInfo
 from recsys.ctr.networks.base import Architecture
 from recsys.ctr.settings import TrainCtrSettings
 from recsys.errors import ConfigError
+from recsys.settings import nearest, refusal
 
 _NOT_OURS = {"network", "tensorboard"}
 """Keys of `train_ctr` that the library has no use for."""
@@ -42,19 +42,15 @@ def settings_from(
     name, known = network.__name__, fields_of(network)
     for key in values:
         if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}"
-            hint = f"it is an argument of fit: {name}(…).fit(…, {key}=…)" if key in of_fit else hint
-            raise ConfigError(f"{name} has no setting {key}; {hint}")
+            of = f"it is an argument of fit: {name}(…).fit(…, {key}=…)" if key in of_fit else None
+            raise ConfigError(f"{name} has no setting {key}; {of or nearest(key, known, 'it has')}")
     own = {key: value for key, value in values.items() if key in network.model_fields}
     shared = {key: value for key, value in values.items() if key not in own}
     try:
         return TrainCtrSettings.model_validate({**shared, "network": {**own, "kind": kind}})
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in problem["loc"] if part != "network")
-        message = problem["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{name}: {place}: {message[0].lower()}{message[1:]}") from None
+        # The keywords of the network stand beside those of its training.
+        raise ConfigError(refusal(name, TrainCtrSettings, error).replace(": network.", ": ", 1)) from None
 
 
 def signature(network: type[Architecture], **more: Any) -> inspect.Signature:

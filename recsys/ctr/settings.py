@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from recsys.ctr.inputs.settings import InputSpec
+from recsys.ctr.inputs.settings import Inputs
 from recsys.ctr.networks.registry import AnyNetwork, network_of
 from recsys.settings import NonNegativeFloat, PositiveFloat, PositiveInt, Section
 
@@ -20,7 +20,7 @@ class TrainCtrSettings(Section):
     network: AnyNetwork = Field(
         default_factory=partial(network_of, {}), description="The network: its `kind` and the settings of that network"
     )
-    inputs: tuple[InputSpec, ...] | None = Field(
+    inputs: Inputs | None = Field(
         None, description="Every model input; null: the default inputs, and what each retriever offers"
     )
     embedding_l2: NonNegativeFloat = Field(1e-5, description="L2 on the embedding rows of a batch")
@@ -43,7 +43,7 @@ class TrainCtrSettings(Section):
         "platt", description="Fitted on the validation split: slope and intercept, slope alone, or nothing"
     )
     min_examples: PositiveInt = Field(100, description="Fewer training examples stop the job with a clear message")
-    seed: int = Field(7, description="Seed of weights, dropout and shuffling")
+    seed: int = Field(7, ge=0, description="Seed of weights, dropout and shuffling")
     launcher: Literal["local", "horovod"] = Field(
         "local", description="Train in the driver's process, or by horovod.spark.run with one rank per executor slot"
     )

@@ -16,11 +16,21 @@ from recsys.data.examples import (
     example_columns,
 )
 from recsys.data.features import ITEM_DAILY, ITEM_FEATURES, USER_DAILY, USER_FEATURES
+from recsys.data.instants import AS_OF_KEY, slice_of, stamp
 from recsys.data.lists import CANDIDATES, RANKED, RECOMMENDATIONS
 from recsys.data.logs import EVENTS, IMPRESSIONS, QUARANTINE
 from recsys.data.runs import METRICS, MODELS, RUNS
 from recsys.data.table import CONTRACT_VERSION, Column, Table, TablePart
-from recsys.data.vocabulary import ANONYMOUS_PREFIX, COUNTED_EVENTS, EVENT_TYPES, FEATURE_WINDOWS
+from recsys.data.vocabulary import (
+    ALL_TYPES,
+    ANONYMOUS_PREFIX,
+    COUNTED_EVENTS,
+    EVENT_TYPES,
+    FEATURE_WINDOWS,
+    EventType,
+    EventTypes,
+    EventTypesOrAll,
+)
 
 ALL: Final[tuple[Table, ...]] = (
     EVENTS,
@@ -48,7 +58,9 @@ BY_NAME: Final[dict[str, Table]] = {table.name: table for table in ALL}
 
 __all__ = [
     "ALL",
+    "ALL_TYPES",
     "ANONYMOUS_PREFIX",
+    "AS_OF_KEY",
     "BY_NAME",
     "CANDIDATES",
     "CONTRACT_VERSION",
@@ -57,6 +69,9 @@ __all__ = [
     "Column",
     "EVENTS",
     "EVENT_TYPES",
+    "EventType",
+    "EventTypes",
+    "EventTypesOrAll",
     "EXAMPLE_FEATURES",
     "FEATURE_WINDOWS",
     "IMPRESSIONS",
@@ -79,4 +94,6 @@ __all__ = [
     "USER_INDEX",
     "ctr_examples",
     "example_columns",
+    "slice_of",
+    "stamp",
 ]

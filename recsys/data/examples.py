@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from recsys.data.instants import AS_OF_KEY
 from recsys.data.table import Column, Table
 
 
@@ -84,6 +85,7 @@ Those of retrievers come with the retrievers: see `example_columns`.
 
 _WHICH: Final = (
     Column("as_of", "timestamp", "Exclusive upper bound of labels and features (UTC)", nullable=False),
+    AS_OF_KEY,
     Column(
         "example_id",
         "string",
@@ -131,7 +133,7 @@ def ctr_examples(features: Sequence[Column]) -> Table:
         comment="Labeled examples with point-in-time features; what the ranker is trained on.",
         columns=(*_WHICH, *example_columns(features)),
         key=("as_of", "example_id"),
-        partitions=("as_of", "split"),
+        partitions=("as_of_key", "split"),
         checks={
             "split_known": "split IN ('train', 'valid', 'test')",
             "label_is_binary": "label IN (0, 1)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from recsys.data.instants import AS_OF_KEY
 from recsys.data.table import Column, Table
 from recsys.data.vocabulary import COUNTED_EVENTS, FEATURE_WINDOWS
 
@@ -49,6 +50,7 @@ def _features(entity: str, extra: tuple[Column, ...]) -> Table:
         comment=f"Features of each {entity} as of an instant: strictly earlier events only.",
         columns=(
             Column("as_of", "timestamp", "Exclusive upper bound of what was seen (UTC)", nullable=False),
+            AS_OF_KEY,
             Column(f"{entity}_id", "string", f"Public {entity} id", nullable=False),
             *counts,
             Column("value_mean_365d", "double", "Mean of value over the last 365 days, returns aside"),
@@ -67,7 +69,7 @@ def _features(entity: str, extra: tuple[Column, ...]) -> Table:
             *extra,
         ),
         key=("as_of", f"{entity}_id"),
-        partitions=("as_of",),
+        partitions=("as_of_key",),
         retention_days=400,
     )
 

@@ -95,9 +95,10 @@ def _bucket(column: str) -> Column:
 
 def _offsets(missing: DataFrame, existing: DataFrame) -> DataFrame:
     """How many numbers come before each bucket: at most 1,024 rows, so that one partition may order them."""
-    counts = missing.groupBy("bucket").agg(F.count("*").alias("n"))
-    taken = existing.agg(F.coalesce(F.max("idx"), F.lit(0)).alias("taken"))
+    taken = existing.select(F.lit(-1).alias("bucket"), F.col("idx").cast("bigint").alias("taken"), F.lit(0).alias("n"))
+    found = missing.select("bucket", F.lit(None).cast("bigint").alias("taken"), F.lit(1).alias("n"))
+    counts = taken.unionByName(found).groupBy("bucket").agg(F.max("taken").alias("taken"), F.sum("n").alias("n"))
+    # The bucket -1, which comes first, stands for the numbers that are given out already.
     earlier = W.Window.partitionBy(F.lit(0)).orderBy("bucket").rowsBetween(W.Window.unboundedPreceding, -1)
-    return counts.crossJoin(F.broadcast(taken)).select(
-        "bucket", (F.col("taken") + F.coalesce(F.sum("n").over(earlier), F.lit(0))).alias("offset")
-    )
+    given_out = F.coalesce(F.sum(F.col("n") + F.coalesce("taken", F.lit(0))).over(earlier), F.lit(0))
+    return counts.select("bucket", given_out.alias("offset"))

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from recsys.data.callers import AnyFrame, Ids, column_of, spark_frame, utc
 from recsys.data.index import known_ids, new_rows
+from recsys.data.instants import instant_of
 from recsys.data.vocabulary import EVENT_TYPES
 from recsys.errors import DataError
 
@@ -95,7 +96,7 @@ class Log:
         ids = Ids.found_in(raw, user=user, item=item)
         rows = _rows(raw, ids, time, event_type, value, session)
         found = _checked(rows, raw, names={"user_id": user, "item_id": item, "event_time": time}, typed=event_type)
-        last = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=found["last"] + 1)
+        last = instant_of(found["last"] + 1)
         return cls(
             rows,
             last,
@@ -153,7 +154,7 @@ class Log:
         row = self.events.agg(F.min(time).alias("first"), F.max(time).alias("last")).first()
         if row is None or row["first"] is None:
             return "the log is empty"
-        first, last = (datetime.fromtimestamp(row[end] / 1e6, UTC) for end in ("first", "last"))
+        first, last = (instant_of(row[end]) for end in ("first", "last"))
         return f"the log runs from {first:%Y-%m-%dT%H:%M:%SZ} to {last:%Y-%m-%dT%H:%M:%SZ}"
 
     def __repr__(self) -> str:

@@ -31,7 +31,8 @@ def literal(value: Any) -> str:
     if isinstance(value, date):
         return f"DATE '{value:%Y-%m-%d}'"
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        # Spark reads \{ as {, but takes ${ as a variable and replaces it before it reads anything.
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("${", "$\\{")
         return f"'{escaped}'"
     raise TypeError(f"no SQL literal for a {type(value).__name__}")
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from recsys.data.sql import quote
 
-CONTRACT_VERSION: Final = 1
+CONTRACT_VERSION: Final = 2
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,15 @@ class Table:
     def column_names(self) -> list[str]:
         """Column names, in order."""
         return [column.name for column in self.columns]
+
+    @property
+    def held_by(self) -> str | None:
+        """What keeps runs apart that write the table: `run_date`, `as_of` or `source`; None: one run at a time."""
+        if "run_date" in self.partitions:
+            return "run_date"
+        if {"as_of", "as_of_key", "model_version"} & {*self.partitions, *self.key}:
+            return "as_of"
+        return "source" if "source" in self.column_names else None
 
     def ddl(self) -> str:
         """Return the columns as a Spark DDL string, `name type NOT NULL, …`."""

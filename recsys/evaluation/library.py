@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 from pyspark.sql import DataFrame
@@ -14,6 +13,7 @@ from recsys.errors import ConfigError, DataError
 from recsys.evaluation.evaluate import coverage, figures
 from recsys.evaluation.metrics import ACCURACY, CONDITIONAL
 from recsys.evaluation.truth import item_facts
+from recsys.settings import nearest
 
 NAMES = (*ACCURACY, *CONDITIONAL, "coverage")
 DEFAULT = ("ndcg@10", "recall@10", "hit_rate@10", "coverage@10")
@@ -57,11 +57,13 @@ def evaluate(
     Raises
     ------
     ConfigError
-        If a metric is not known.
+        If a metric is not known or named twice, or there is none, or no resample.
     DataError
         If a column is missing, an item or a rank occurs twice in a list, or there is nothing to compare with.
     """
-    wanted = [_parsed(metric) for metric in metrics]
+    wanted = _wanted(metrics)
+    if resamples < 1:
+        raise ConfigError(f"resamples is {resamples}; intervals need at least 1")
     ks = sorted({k for _, k in wanted})
     frame = _ranked(lists, test)
     relevant = test.events.where(~F.col("is_bot")).select("user_id", "item_id").distinct()
@@ -96,13 +98,23 @@ def _in_order(found: DataFrame, wanted: Sequence[tuple[str, int]]) -> DataFrame:
     return rows.select("metric", "k", "value", "ci_low", "ci_high", "n")
 
 
+def _wanted(metrics: Sequence[str]) -> list[tuple[str, int]]:
+    if isinstance(metrics, str):
+        raise ConfigError(f"metrics is {metrics!r}; give a list, such as [{metrics!r}]")
+    wanted = [_parsed(metric) for metric in metrics]
+    if not wanted:
+        raise ConfigError(f"metrics is empty; give at least one, such as {DEFAULT[0]}")
+    for place, (name, k) in enumerate(wanted):
+        if (name, k) in wanted[:place]:
+            raise ConfigError(f"metrics has {name}@{k} twice; name it once")
+    return wanted
+
+
 def _parsed(metric: str) -> tuple[str, int]:
     name, _, cut = metric.partition("@")
     if name not in NAMES:
-        close = difflib.get_close_matches(name, NAMES, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(NAMES)}"
-        raise ConfigError(f"metric {metric!r} is not known; {hint}")
-    if not cut.isdigit() or int(cut) < 1:
+        raise ConfigError(f"metric {metric!r} is not known; {nearest(name, NAMES, 'known are')}")
+    if not (cut.isascii() and cut.isdigit()) or int(cut) < 1:
         raise ConfigError(f"metric {metric!r} has no cut-off; write for example {name}@10")
     return name, int(cut)
 

@@ -32,8 +32,8 @@ class Report:
         Users with `past` and `items`: see `recsys.evaluation.gather.example_users`.
     broken : sequence of dict
         target_table, reason, n.
-    tables : sequence of (str, int)
-        Rows per table.
+    tables : sequence of (str, int, str)
+        Table, rows and job of the newest writes.
     curves : dict
         Training curves: name to (epoch, value).
     places : sequence of (str, str)
@@ -46,7 +46,7 @@ class Report:
     figures: Sequence[dict[str, Any]]
     examples: Sequence[dict[str, Any]] = ()
     broken: Sequence[dict[str, Any]] = ()
-    tables: Sequence[tuple[str, int]] = ()
+    tables: Sequence[tuple[str, int, str]] = ()
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     places: Sequence[tuple[str, str]] = ()
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
-from recsys.settings import PositiveInt, Section
+from recsys.data import EventTypes
+from recsys.settings import PositiveInt, Section, Unique
 
 
 class EvaluateSettings(Section):
     """`evaluate`."""
 
     horizon_days: PositiveInt = Field(7, description="Days after as_of that are the truth")
-    ks: tuple[PositiveInt, ...] = Field((5, 10, 20), description="Cut-offs")
-    relevant_types: tuple[str, ...] = Field(
-        ("click", "cart", "purchase", "play", "rating"), description="Event types that make an item relevant"
+    ks: Annotated[tuple[PositiveInt, ...], Unique()] = Field(
+        (5, 10, 20), min_length=1, description="Cut-offs, in any order"
+    )
+    relevant_types: EventTypes = Field(
+        ("click", "cart", "purchase", "play", "rating"),
+        min_length=1,
+        description="Event types that make an item relevant",
     )
     min_value: float | None = Field(
         None, description="Ratings below this value are not relevant; null: every rating counts"

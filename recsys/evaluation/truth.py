@@ -44,15 +44,20 @@ def truth(
         Whether visitors known by a session only are users.
     """
     time = F.col("event_time")
-    until = as_of + timedelta(days=horizon_days)
-    robots = events.where((time < F.lit(until)) & F.col("is_bot")).select("user_id").distinct()
-    within = (time >= F.lit(as_of)) & (time < F.lit(until))
-    kept = events.where(within & F.col("event_type").isin(*relevant_types))
+    until = F.lit(as_of + timedelta(days=horizon_days))
+    kept = (time >= F.lit(as_of)) & (time < until) & F.col("event_type").isin(*relevant_types)
     if min_value is not None:
-        kept = kept.where((F.col("event_type") != "rating") | (F.col("value") >= min_value))
+        kept &= (F.col("event_type") != "rating") | (F.col("value") >= min_value)
     if not include_anonymous:
-        kept = kept.where(~F.col("user_id").startswith(ANONYMOUS_PREFIX))
-    return kept.select("user_id", "item_id").distinct().join(robots, on="user_id", how="left_anti")
+        kept &= ~F.col("user_id").startswith(ANONYMOUS_PREFIX)
+    robot = (time < until) & F.col("is_bot")
+    # Both in one grouping by user: what a user took up within the horizon is a short list.
+    users = (
+        events.where(robot | kept)
+        .groupBy("user_id")
+        .agg(F.collect_set(F.when(kept, F.col("item_id"))).alias("items"), F.max(robot).alias("robot"))
+    )
+    return users.where(~F.col("robot")).select("user_id", F.explode("items").alias("item_id"))
 
 
 def population(relevant: DataFrame, *, past: DataFrame, users: DataFrame, as_of: datetime) -> DataFrame:
@@ -73,15 +78,16 @@ def population(relevant: DataFrame, *, past: DataFrame, users: DataFrame, as_of:
         user_id (unique), n_relevant, known, slices: `all`; `known` for users that the pipeline could know;
         `history:new`, `history:1-10` or `history:11+` by earlier events; `segment:…` for the largest segments.
     """
-    judged = relevant.groupBy("user_id").agg(F.count("*").cast("int").alias("n_relevant"))
-    before = (
-        past.where((F.col("event_time") < F.lit(as_of)) & ~F.col("is_bot"))
-        .join(judged.select("user_id"), on="user_id", how="left_semi")
+    earlier = past.where((F.col("event_time") < F.lit(as_of)) & ~F.col("is_bot"))
+    counted = (
+        relevant.select("user_id", F.lit(1).alias("relevant"), F.lit(0).alias("past"))
+        .unionByName(earlier.select("user_id", F.lit(0).alias("relevant"), F.lit(1).alias("past")))
         .groupBy("user_id")
-        .agg(F.count("*").alias("n_past"))
+        .agg(F.sum("relevant").cast("int").alias("n_relevant"), F.sum("past").alias("n_past"))
+        .where("n_relevant > 0")
     )
     profiled = users.select("user_id", "segment", F.lit(True).alias("profiled"))
-    joined = judged.join(before, on="user_id", how="left").join(profiled, on="user_id", how="left")
+    joined = counted.join(profiled, on="user_id", how="left")
     largest = (
         joined.where("segment IS NOT NULL")
         .groupBy("segment")
@@ -90,7 +96,7 @@ def population(relevant: DataFrame, *, past: DataFrame, users: DataFrame, as_of:
         .limit(MAX_SEGMENTS)
         .select("segment", F.lit(True).alias("sliced"))
     )
-    n_past = F.coalesce("n_past", F.lit(0))
+    n_past = F.col("n_past")
     known = (n_past > 0) | F.coalesce("profiled", F.lit(False))
     history = F.when(n_past == 0, "history:new").when(n_past <= 10, "history:1-10").otherwise("history:11+")
     named = [

@@ -7,13 +7,16 @@ computed again, so that the work of an `as_of` depends on what is new and not on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import reduce
 from typing import Final, Literal
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from recsys.data import FEATURE_WINDOWS, ITEM_DAILY, USER_DAILY, Table
+from recsys.data.instants import instant_of
 from recsys.errors import DataError
 
 Entity = Literal["user", "item"]
@@ -84,31 +87,58 @@ def _total(wanted: Column, amount: Column) -> Column:
     return F.sum(F.when(wanted, exact(amount))).cast("double")
 
 
-def stale_days(events: DataFrame, daily: DataFrame, *, since: date, until: date) -> DataFrame:
-    """Find the days whose partial is missing, or counts other events than the log holds now.
+@dataclass(frozen=True)
+class DayCounts:
+    """How many events each whole day has, by the log and by the partials of each entity.
 
-    A day is stale if the number of its events (robots included), or of people's events, differs from its partial:
-    because of late rows, rows removed, or users found to be robots later on.
+    Attributes
+    ----------
+    logged : mapping of date to (int, int)
+        Events of the log, robots included, and those of people.
+    kept : mapping of str to mapping of date to (int, int)
+        The same as the partials of an entity count them.
+    """
+
+    logged: Mapping[date, tuple[int, int]]
+    kept: Mapping[Entity, Mapping[date, tuple[int, int]]]
+
+    def stale(self, entity: Entity) -> list[date]:
+        """Return the days whose partial is missing, or counts other events than the log holds now, in order.
+
+        A day is stale if the number of its events (robots included), or of people's events, differs from its partial:
+        because of late rows, rows removed, or users found to be robots later on.
+        """
+        kept = self.kept[entity]
+        return sorted(day for day in {*self.logged, *kept} if self.logged.get(day) != kept.get(day))
+
+
+def day_counts(events: DataFrame, partials: Mapping[Entity, DataFrame], *, since: date, until: date) -> DayCounts:
+    """Count the events of each day in one query (at most three rows per day of the window reach the driver).
 
     Parameters
     ----------
     since, until : date
         The first day, and the day after the last one.
-
-    Returns
-    -------
-    DataFrame
-        `event_date`, one row per stale day.
     """
     inside = (F.col("event_date") >= F.lit(since)) & (F.col("event_date") < F.lit(until))
-    logged = (
-        events.where(inside)
-        .groupBy("event_date")
-        .agg(F.count(F.lit(True)).alias("logged_all"), F.count(F.when(~F.col("is_bot"), True)).alias("logged"))
+    one, person = F.lit(1).cast("bigint"), (~F.col("is_bot")).cast("bigint")
+    parts = [events.where(inside).select(F.lit("").alias("part"), "event_date", one.alias("n_all"), person.alias("n"))]
+    for entity, partial in partials.items():
+        parts.append(partial.where(inside).select(F.lit(entity).alias("part"), "event_date", "n_all", "n"))
+    summed = (
+        reduce(DataFrame.unionByName, parts)
+        .groupBy("part", "event_date")
+        .agg(F.sum("n_all").alias("n_all"), F.coalesce(F.sum("n"), F.lit(0)).alias("n"))
     )
-    kept = daily.where(inside).groupBy("event_date").agg(F.sum("n_all").alias("kept_all"), F.sum("n").alias("kept"))
-    same = F.col("logged_all").eqNullSafe(F.col("kept_all")) & F.col("logged").eqNullSafe(F.col("kept"))
-    return logged.join(kept, on="event_date", how="full").where(~same).select("event_date")
+    found: dict[str, dict[date, tuple[int, int]]] = {part: {} for part in ("", *partials)}
+    for row in summed.collect():
+        found[row["part"]][row["event_date"]] = (row["n_all"], row["n"])
+    return DayCounts(found[""], {entity: found[entity] for entity in partials})
+
+
+def renewed(kept: DataFrame, fresh: DataFrame, *, days: Sequence[date]) -> DataFrame:
+    """Put fresh partials of some days in the place of those that are kept."""
+    return kept.where(~F.col("event_date").isin(list(days))).unionByName(fresh)
 
 
 def require_past(events: DataFrame, as_of: datetime) -> None:
@@ -123,7 +153,7 @@ def require_past(events: DataFrame, as_of: datetime) -> None:
     span = events.agg(F.min(time).alias("first"), F.max(time).alias("last")).head()
     if span is None or span["first"] is None:
         raise DataError("the table events is empty: nothing can be learned; check what clean put into quarantine")
-    first, last = (datetime.fromtimestamp(span[end] / 1e6, UTC) for end in ("first", "last"))
+    first, last = (instant_of(span[end]) for end in ("first", "last"))
     if first >= as_of:
         raise DataError(
             f"there is no event before {as_of:%Y-%m-%dT%H:%M:%SZ}: the log runs from {first:%Y-%m-%dT%H:%M:%SZ} to "
@@ -133,17 +163,17 @@ def require_past(events: DataFrame, as_of: datetime) -> None:
 
 
 def require_complete(events: DataFrame, partials: Mapping[Entity, DataFrame], *, since: date, until: date) -> None:
-    """Check that no day of the partials is stale (at most one row per entity reaches the driver).
+    """Check that no day of the partials is stale; see `day_counts`.
 
     Raises
     ------
     DataError
         Naming the day and the job that computes it.
     """
-    for entity, partial in partials.items():
-        stale = stale_days(events, partial, since=since, until=until).agg(F.min("event_date").alias("day")).head()
-        if stale is not None and stale["day"] is not None:
+    counts = day_counts(events, partials, since=since, until=until)
+    for entity in partials:
+        for day in counts.stale(entity)[:1]:
             raise DataError(
-                f"{TABLES[entity].name} does not match the events of {stale['day']}; "
+                f"{TABLES[entity].name} does not match the events of {day}; "
                 f"run the job features for an as_of of {until} or later first"
             )

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from recsys.data import COUNTED_EVENTS, FEATURE_WINDOWS
+from recsys.data import AS_OF_KEY, COUNTED_EVENTS, FEATURE_WINDOWS, stamp
 from recsys.features.daily import Entity, daily_partials, day_of, exact, midnight
 
 LONGEST = max(FEATURE_WINDOWS)
@@ -115,6 +115,7 @@ def _with_activity(state: DataFrame, activity: DataFrame, entity: Entity, as_of:
     extra = [name for name in state.columns if name != f"{entity}_id"]
     return state.join(activity, on=f"{entity}_id", how="full").select(
         F.lit(as_of).alias("as_of"),
+        F.lit(stamp(as_of)).alias(AS_OF_KEY.name),
         f"{entity}_id",
         *(F.coalesce(name, F.lit(0)).alias(name) for name in counts),
         F.col("value_mean").alias(f"value_mean_{LONGEST}d"),

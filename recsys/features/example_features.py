@@ -6,7 +6,7 @@ session and instant. Whatever a list has in common is computed once per list; ea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from pyspark.sql import Column, DataFrame
@@ -32,6 +32,7 @@ def example_features(
     retrieved: Sequence[RetrieverFeature],
     instant: datetime | None = None,
     lists: DataFrame | None = None,
+    keep: Callable[[DataFrame], DataFrame] = lambda frame: frame,
 ) -> DataFrame:
     """Add the features of `recsys.data.example_columns`, each as it stood before its pair's instant.
 
@@ -56,22 +57,28 @@ def example_features(
     lists : DataFrame, optional
         The whole lists (with the columns of `pairs`), if `pairs` is a sample of their rows; `pairs` itself by default.
         Price ranks and positions are relative to these.
+    keep : callable
+        Persists a frame that is read several times, and returns it; by default nothing is persisted, and such frames
+        are computed as often as they are read. Of use only for pairs with instants of their own.
 
     Returns
     -------
     DataFrame
         `pairs` with every feature; `price`, `country`, `position`, `device` and `candidate_rank` are replaced.
     """
+    if instant is None:
+        pairs = keep(pairs)
     moments = _moments(_priced(pairs if lists is None else lists, items))
     if lists is not None:
         moments = moments.join(pairs.select("list_id").distinct(), on="list_id", how="left_semi")
-    moments = _with_user(moments, user_daily, users, instant)
     if instant is None:
-        moments = past_by_moment(events, items, moments)
+        times = keep(moments)
+        moments = past_by_moment(events, items, _with_user(times, user_daily, users, instant), times=times, keep=keep)
     else:
+        moments = _with_user(moments, user_daily, users, instant)
         moments = moments.join(past_at(events, items, instant=instant), on="user_id", how="left")
     moments = _with_past(moments, history_length)
-    rows = _with_item(_priced(pairs, items), item_daily, instant).join(
+    rows = _with_item(_priced(pairs, items), pairs, item_daily, instant).join(
         moments.withColumnsRenamed({name: f"_{name}" for name in moments.columns if name != "list_id"}),
         on="list_id",
         how="inner",
@@ -106,23 +113,25 @@ def _moments(rows: DataFrame) -> DataFrame:
 def _with_user(moments: DataFrame, user_daily: DataFrame, users: DataFrame, instant: datetime | None) -> DataFrame:
     """Add the user's windows and the profile at the time."""
     profile = {"segment": "segment", "birth_year": "birth_year", "country": "country"}
+    wanted = moments.select("user_id", F.to_date("example_time").alias("day")).distinct()
     rows = with_state(moments, users, entity="user", columns=profile, time="example_time")
     if instant is not None:
         return rows.join(windows_at(user_daily, entity="user", day=day_of(instant)), on="user_id", how="left")
-    rows = rows.withColumn("day", F.to_date("example_time"))
-    wanted = rows.select("user_id", "day").distinct()
     windows = windows_by_day(user_daily, wanted, entity="user")
-    return rows.join(windows, on=["user_id", "day"], how="left").drop("day")
+    return (
+        rows.withColumn("day", F.to_date("example_time")).join(windows, on=["user_id", "day"], how="left").drop("day")
+    )
 
 
-def _with_item(pairs: DataFrame, item_daily: DataFrame, instant: datetime | None) -> DataFrame:
-    """Add the item's windows."""
+def _with_item(rows: DataFrame, pairs: DataFrame, item_daily: DataFrame, instant: datetime | None) -> DataFrame:
+    """Add the item's windows to the rows of pairs."""
     if instant is not None:
-        return pairs.join(windows_at(item_daily, entity="item", day=day_of(instant)), on="item_id", how="left")
-    rows = pairs.withColumn("day", F.to_date("example_time"))
-    wanted = rows.select("item_id", "day").distinct()
+        return rows.join(windows_at(item_daily, entity="item", day=day_of(instant)), on="item_id", how="left")
+    wanted = pairs.select("item_id", F.to_date("example_time").alias("day")).distinct()
     windows = windows_by_day(item_daily, wanted, entity="item")
-    return rows.join(windows, on=["item_id", "day"], how="left").drop("day")
+    return (
+        rows.withColumn("day", F.to_date("example_time")).join(windows, on=["item_id", "day"], how="left").drop("day")
+    )
 
 
 def _with_past(moments: DataFrame, history_length: int) -> DataFrame:

@@ -8,6 +8,7 @@ chunk that it falls into and the one before. So it costs at most two chunks, how
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -57,7 +58,14 @@ def past_at(events: DataFrame, items: DataFrame, *, instant: datetime) -> DataFr
     return _gathered(_categorized(kept, items), "user_id")
 
 
-def past_by_moment(events: DataFrame, items: DataFrame, moments: DataFrame) -> DataFrame:
+def past_by_moment(
+    events: DataFrame,
+    items: DataFrame,
+    moments: DataFrame,
+    *,
+    times: DataFrame,
+    keep: Callable[[DataFrame], DataFrame] = lambda frame: frame,
+) -> DataFrame:
     """Gather the history before each of many instants.
 
     Parameters
@@ -65,25 +73,31 @@ def past_by_moment(events: DataFrame, items: DataFrame, moments: DataFrame) -> D
     events, items : DataFrame
         The log, and the catalog with its history.
     moments : DataFrame
-        `list_id` (unique), `user_id`, `example_time`.
+        `list_id` (unique), `user_id`, and what else is carried along.
+    times : DataFrame
+        `list_id, user_id, example_time` of the same moments, cheaper to read.
+    keep : callable
+        Persists a frame that is read several times, and returns it.
 
     Returns
     -------
     DataFrame
         `moments` with `fetched`: events newest first, as `trim` takes them; null where there are none.
     """
-    active = _of_people(events).join(moments.select("user_id").distinct(), on="user_id", how="left_semi")
-    counted = _counted(active, moments)
-    chunks = counted.where("is_moment").select("list_id", _chunk_of(F.col("seq")).alias("chunk"))
-    moments = moments.join(chunks, on="list_id", how="inner")
-    chunk = _chunk_of(F.col("seq"))
+    active = _of_people(events).join(times.select("user_id").distinct(), on="user_id", how="left_semi")
+    counted, chunk = keep(_counted(active, times)), _chunk_of(F.col("seq"))
+    chunks = counted.where("is_moment").select("user_id", "list_id", chunk.alias("chunk"))
     numbered = counted.where(~F.col("is_moment")).select(
         "user_id", F.explode(F.array(chunk, chunk + 1)).alias("chunk"), *(n for n in _EVENT if n != "category")
     )
-    needed = moments.select("user_id", "chunk").distinct()
+    needed = chunks.select("user_id", "chunk").distinct()
     numbered = _categorized(numbered.join(needed, on=["user_id", "chunk"], how="left_semi"), items)
     gathered = _gathered(numbered, "user_id", "chunk")
-    return moments.join(gathered, on=["user_id", "chunk"], how="left").drop("chunk")
+    return (
+        moments.join(chunks.select("list_id", "chunk"), on="list_id", how="inner")
+        .join(gathered, on=["user_id", "chunk"], how="left")
+        .drop("chunk")
+    )
 
 
 def trim(fetched: Column, *, session_id: Column, session_step: Column, instant: Column) -> Column:

@@ -8,7 +8,7 @@ from typing import Final
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from recsys.data import Table
+from recsys.data import AS_OF_KEY, Table, stamp
 
 _BUCKETS: Final = 1_000_000
 
@@ -50,7 +50,8 @@ def split_by_user(pairs: DataFrame, *, valid_share: float, test_share: float) ->
 
 def example_rows(features: DataFrame, *, as_of: datetime, table: Table) -> DataFrame:
     """Return rows of `ctr_examples` (`recsys.data.ctr_examples`) from sampled, split examples with features."""
-    return features.withColumn("as_of", F.lit(as_of)).select(*table.column_names)
+    which = {"as_of": F.lit(as_of), AS_OF_KEY.name: F.lit(stamp(as_of))}
+    return features.withColumns(which).select(*table.column_names)
 
 
 def _uniform(*columns: str, salt: str) -> Column:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, model_validator
 
+from recsys.ingest.encodings import java_name
 from recsys.ingest.expressions import referenced_columns
 from recsys.settings import Section
+
+_ZONE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
 
 
 def _known_zone(name: str) -> str:
     try:
+        if not _ZONE.fullmatch(name):
+            raise ValueError(name)
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         raise ValueError(f"{name!r} is not a time zone; write a name such as Europe/Berlin or UTC") from None
@@ -22,6 +28,11 @@ def _known_zone(name: str) -> str:
 def _pure(expression: str) -> str:
     referenced_columns(expression)
     return expression
+
+
+def _known_encoding(name: str) -> str:
+    java_name(name)
+    return name
 
 
 Zone = Annotated[str, AfterValidator(_known_zone)]
@@ -42,11 +53,14 @@ class ColumnMapping(Section):
     format: str | None = Field(
         None,
         min_length=1,
+        max_length=100,
         description="For a time: unix_s, unix_ms, unix_us, iso, or a Spark pattern such as dd/MM/yyyy HH:mm; "
         "null: ISO 8601",
     )
     timezone: Zone | None = Field(None, description="Zone of a time without an offset; null: the dataset's")
-    separator: str | None = Field(None, min_length=1, description="Splits a text that holds a list (with `explode`)")
+    separator: str | None = Field(
+        None, min_length=1, max_length=8, description="Splits a text that holds a list (with `explode`)"
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> ColumnMapping:
@@ -78,7 +92,9 @@ class SourceFormat(Section):
     quote: str = Field('"', max_length=1, description="csv: quote character; empty for none")
     escape: str = Field('"', max_length=1, description="csv: escape character within quotes")
     multiline: bool = Field(False, description="csv: quoted values may hold line breaks (files are then not split)")
-    encoding: str = Field("UTF-8", description="csv, json: encoding of the text")
+    encoding: Annotated[str, AfterValidator(_known_encoding)] = Field(
+        "UTF-8", description="csv, json: encoding of the text"
+    )
 
     @model_validator(mode="after")
     def _fits_type(self) -> SourceFormat:
@@ -88,8 +104,4 @@ class SourceFormat(Section):
             raise ValueError("`names` is for a csv with `header: false`; with a header the file names its columns")
         if self.names and len(set(self.names)) != len(self.names):
             raise ValueError("`names` holds a name twice")
-        try:
-            "".encode(self.encoding)
-        except LookupError:
-            raise ValueError(f"encoding {self.encoding!r} is unknown; write for example ISO-8859-1") from None
         return self

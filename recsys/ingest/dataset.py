@@ -6,7 +6,6 @@ or are missing, expressions that are not pure, event types that the contract lac
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
@@ -16,8 +15,11 @@ from recsys import data
 from recsys.errors import ConfigError
 from recsys.ingest.columns import ColumnMapping, SourceFormat, Sql, Zone
 from recsys.ingest.expressions import referenced_columns
+from recsys.ingest.literals import is_special
 from recsys.ingest.mappable import LISTABLE, REQUIRED, TIME_COLUMN, MappedTable, mappable_columns
-from recsys.settings import Identifier, PositiveInt, Section
+from recsys.ingest.texts import check_texts
+from recsys.secrets import masked
+from recsys.settings import Identifier, PositiveInt, Section, closest, nearest
 
 
 class Source(Section):
@@ -25,7 +27,7 @@ class Source(Section):
 
     name: Identifier = Field(description="Name of the source, shown in quarantine")
     table: MappedTable = Field(description="Table that it fills")
-    path: str = Field(min_length=1, description="File, directory or glob, relative to input.root")
+    path: str = Field(min_length=1, description="File, directory or glob below input.root, relative to it")
     format: SourceFormat
     where: Sql | None = Field(None, description="SQL condition; rows that don't meet it are skipped, and counted")
     columns: dict[str, ColumnMapping] = Field(description="Contract column → where it comes from")
@@ -82,11 +84,11 @@ class Source(Section):
         known, found = mappable_columns(self.table), []
         for name, mapping in self.columns.items():
             if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {close[0]}?" if close else f"it takes {', '.join(known)}"
-                found.append(f"{self.table} takes no column {name}; {hint}")
+                found.append(f"{self.table} takes no column {name}; {nearest(name, known, 'it takes')}")
             elif (mapping.format or mapping.timezone) and data.BY_NAME[self.table].column(name).type != "timestamp":
                 found.append(f"column {name} is not a time, so it takes no format and no timezone")
+            elif data.BY_NAME[self.table].column(name).type == "timestamp" and is_special(str(mapping.literal)):
+                found.append(f"column {name}: {mapping.literal!r} differs from run to run; write a date")
         missing = [name for name in REQUIRED[self.table] if name not in self.columns]
         if self.table in TIME_COLUMN and not {"user_id", "session_id"} & set(self.columns):
             missing.append("user_id (or session_id)")
@@ -123,10 +125,11 @@ class Source(Section):
         return found
 
     def _type_problems(self) -> list[str]:
-        contract, found = ", ".join(data.EVENT_TYPES), []
+        found = []
         unknown = sorted(set(self.event_types.values()) - set(data.EVENT_TYPES))
         if unknown:
-            found.append(f"event_types maps to {', '.join(unknown)}; the contract has {contract}")
+            hint = nearest(unknown[0], data.EVENT_TYPES, "the contract has")
+            found.append(f"event_types maps to {', '.join(unknown)}; {hint}")
         both = sorted(set(self.event_types) & set(self.ignore_event_types))
         if both:
             found.append(f"event type {both[0]} is both mapped and ignored")
@@ -136,7 +139,9 @@ class Source(Section):
             and mapping.literal is not None
             and str(mapping.literal) not in (self.event_types or data.EVENT_TYPES)
         ):
-            found.append(f"event_type {mapping.literal!r} is none of {contract}")
+            close = closest(str(mapping.literal), data.EVENT_TYPES)
+            hint = f"; did you mean {close}?" if close else ""
+            found.append(f"event_type {mapping.literal!r} is none of {', '.join(data.EVENT_TYPES)}{hint}")
         return found
 
     def source_columns(self) -> frozenset[str]:
@@ -176,6 +181,12 @@ class Dataset(Section):
         """What decides how raw rows are cleaned, as plain values: all but `settings` and `description`."""
         return self.model_dump(mode="json", exclude={"settings", "description"})
 
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_texts(cls, data: Any) -> Any:
+        check_texts(data)
+        return data
+
     @model_validator(mode="after")
     def _sources_fit(self) -> Dataset:
         names = [source.name for source in self.sources]
@@ -186,6 +197,11 @@ class Dataset(Section):
 
 _IN_IDS: Final = ("columns", "attributes", "explode", "null_values", "event_types")
 """The parts of a source's mapping that decide a row's values, and with them the id of an event that has none."""
+
+
+def makes_ids(dataset: Dataset) -> bool:
+    """Tell whether events of a dataset get an id that is made of their values."""
+    return any(source.table == "events" and "event_id" not in source.columns for source in dataset.sources)
 
 
 def require_same_ids(now: Dataset, before: Mapping[str, Any]) -> None:
@@ -201,12 +217,13 @@ def require_same_ids(now: Dataset, before: Mapping[str, Any]) -> None:
     ConfigError
         Naming the sources whose events would be stored again under other ids.
     """
-    earlier = {source["name"]: source for source in before.get("sources", ())}
+    # What is stored was masked, and how much by the version that stored it.
+    earlier = {source["name"]: masked(source) for source in before.get("sources", ())}
     changed = []
     for source in now.sources:
         if source.table != "events" or "event_id" in source.columns or source.name not in earlier:
             continue
-        plain, known = source.model_dump(mode="json"), earlier[source.name]
+        plain, known = masked(source.model_dump(mode="json")), earlier[source.name]
         same = all(plain[key] == known.get(key) for key in _IN_IDS) and now.timezone == before.get("timezone")
         changed += [] if same else [source.name]
     if changed:

@@ -1,7 +1,8 @@
 """Input files as plain values, and the seam behind which they are listed.
 
-This room never touches a file system by itself: the caller passes a lister (`recsys.store.files.list_files` in the
-jobs), so that reading and mapping run wherever a Spark session does.
+This room lists no files by itself: the caller passes a lister (`recsys.store.files.list_files` in the jobs), so that
+reading and mapping run wherever a Spark session does. Links of local files alone are followed here, in
+`recsys.ingest.places`.
 """
 
 from __future__ import annotations

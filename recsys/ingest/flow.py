@@ -26,6 +26,9 @@ from recsys.ingest.shape import Shape, shape
 from recsys.progress import note, step
 
 _BYTES_PER_KEY: Final = 64
+_BROKEN: Final = f"{REASONS_TEXT} != ''"
+_FEW_KEYS: Final = 1000
+"""Up to this many repeated keys stand in the queries themselves, which saves a join."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,11 @@ class _Few:
 
     limit_mb: int
 
+    def fits(self, count: int) -> bool:
+        return count * _BYTES_PER_KEY <= self.limit_mb * 1_000_000
+
     def broadcast(self, keys: DataFrame, count: int) -> DataFrame:
-        small = count * _BYTES_PER_KEY <= self.limit_mb * 1_000_000
-        return F.broadcast(keys) if small else keys
+        return F.broadcast(keys) if self.fits(count) else keys
 
 
 @contextmanager
@@ -91,15 +96,16 @@ def cleaned(
     dataset, few = origin.dataset, _Few(broadcast_limit_mb)
     bounds = Bounds.of(settings, now=origin.ingested_at, max_list_length=dataset.max_list_length)
     with _Holder() as holder:
-        parts, tallies = [], []
-        for shaped in shape(frames, timezone=dataset.timezone, bounds=bounds):
-            part, counted = _part(shaped, few, holder)
-            parts.append(part)
-            tallies += counted
+        shaped = [(one, holder.hold(one.frame)) for one in shape(frames, timezone=dataset.timezone, bounds=bounds)]
+        with step("parse the files") as this:
+            tallies = tally([(one.table, frame) for one, frame in shaped])
+            this.rows = sum(one.rows for one in tallies)
         _report(tallies, [source for source, _ in frames])
-        refused = [_quarantined(part, origin) for part in parts]
+        parts, more = _parts(shaped, few, holder)
+        tallies += more
+        refused = _quarantined(parts, origin)
         hashed = all("event_id" not in source.columns for source, _ in frames)
-        result = Cleaned({}, reduce(DataFrame.unionByName, refused), tallies, hashed_ids=hashed)
+        result = Cleaned({}, refused, tallies, hashed_ids=hashed)
         found = _robots(parts, settings, few, holder)
         for name in dict.fromkeys(part.shape.table for part in parts):
             mine = [(part.shape, part.kept) for part in parts if part.shape.table == name]
@@ -108,27 +114,44 @@ def cleaned(
         yield result
 
 
-def _part(shaped: Shape, few: _Few, holder: _Holder) -> tuple[_Part, list[Tally]]:
-    frame = holder.hold(shaped.frame)
-    with step(f"parse {shaped.label}") as this:
-        counted = tally(frame, shaped.table)
+def _parts(shaped: Sequence[tuple[Shape, DataFrame]], few: _Few, holder: _Holder) -> tuple[list[_Part], list[Tally]]:
+    """Split each shape's rows into those to keep and those to refuse, and count the repeats among the latter."""
+    with step("find repeats") as this:
+        repeated = _repeated({at: frame for at, (one, frame) in enumerate(shaped) if one.compared}, few, holder)
+        judged = {at: _judged(*shaped[at], keys, holder) for at, keys in repeated.items()}
+        counted = tally([(shaped[at][0].table, rows.where(_BROKEN)) for at, rows in judged.items()])
         this.rows = sum(one.rows for one in counted)
-    broken = frame.where(F.col(REASONS_TEXT) != "")
-    if not shaped.compared:
-        return _Part(shaped, frame.where(~F.col(SKIPPED) & (F.col(REASONS_TEXT) == "")), broken), counted
-    with step(f"find repeats in {shaped.label}") as this:
-        repeated = holder.hold(repeats.repeated_keys(frame))
-        found = repeated.count()
-        if not found:
-            this.rows = 0
-            return _Part(shaped, frame.where(F.col(repeats.KEY_HASH).isNotNull()), broken), counted
-        keys = few.broadcast(repeated, found)
-        judged = holder.hold(repeats.judged(frame, keys, key=shaped.key, content=shaped.content, order=shaped.order))
-        refused = judged.where(F.col(REASONS_TEXT) != "")
-        more = tally(refused, shaped.table)
-        this.rows = sum(one.rows for one in more)
-    kept = repeats.single(frame, keys).unionByName(judged.where(F.col(REASONS_TEXT) == ""))
-    return _Part(shaped, kept, broken.unionByName(refused)), counted + more
+    parts = []
+    for at, (one, frame) in enumerate(shaped):
+        kept, broken = frame.where(f"NOT {SKIPPED} AND NOT {_BROKEN}"), frame.where(_BROKEN)
+        if at in judged:
+            kept = repeated[at].without(frame).unionByName(judged[at].where(f"NOT {_BROKEN}"))
+            broken = broken.unionByName(judged[at].where(_BROKEN))
+        parts.append(_Part(one, kept, broken))
+    return parts, counted
+
+
+def _repeated(frames: Mapping[int, DataFrame], few: _Few, holder: _Holder) -> dict[int, repeats.Repeated]:
+    """Find the repeated keys of frames; those without any have no entry."""
+    if not frames:
+        return {}
+    keys = holder.hold(repeats.repeated_keys(frames))
+    listed = keys.coalesce(1).limit(_FEW_KEYS + 1).collect()
+    if len(listed) <= _FEW_KEYS and few.fits(len(listed)):
+        named: dict[int, list[int]] = {}
+        for row in listed:
+            named.setdefault(row[repeats.PART], []).append(row[repeats.KEY_HASH])
+        return {at: repeats.Repeated(tuple(sorted(hashes))) for at, hashes in named.items()}
+    counted = keys.groupBy(repeats.PART).count().collect()
+    return {row[repeats.PART]: repeats.Repeated(_of(keys, row[repeats.PART], row["count"], few)) for row in counted}
+
+
+def _of(keys: DataFrame, part: int, count: int, few: _Few) -> DataFrame:
+    return few.broadcast(keys.where(F.col(repeats.PART) == part).select(repeats.KEY_HASH), count)
+
+
+def _judged(shaped: Shape, frame: DataFrame, keys: repeats.Repeated, holder: _Holder) -> DataFrame:
+    return holder.hold(repeats.judged(frame, keys, key=shaped.key, content=shaped.content, order=shaped.order))
 
 
 def _report(tallies: Sequence[Tally], sources: Sequence[Source]) -> None:
@@ -152,10 +175,9 @@ def _report(tallies: Sequence[Tally], sources: Sequence[Source]) -> None:
             )
 
 
-def _quarantined(part: _Part, origin: Origin) -> DataFrame:
+def _quarantined(parts: Sequence[_Part], origin: Origin) -> DataFrame:
     return quarantine_rows(
-        part.refused,
-        table=part.shape.table,
+        [(part.shape.table, part.refused) for part in parts],
         dataset=origin.dataset.name,
         batch_id=origin.batch_id,
         ingested_at=origin.ingested_at,
@@ -164,6 +186,7 @@ def _quarantined(part: _Part, origin: Origin) -> DataFrame:
 
 
 def _robots(parts: Sequence[_Part], settings: CleanSettings, few: _Few, holder: _Holder) -> DataFrame | None:
+    """Find the robots among the users of the events; None where there are none."""
     events = [part.kept.select("user_id", "event_time") for part in parts if part.shape.table == "events"]
     if not events:
         return None
@@ -171,8 +194,9 @@ def _robots(parts: Sequence[_Part], settings: CleanSettings, few: _Few, holder: 
     with step("find robots") as this:
         found = robots(united, per_minute=settings.bot_events_per_minute, per_hour=settings.bot_events_per_hour)
         held = holder.hold(found)
-        this.rows = held.count()
-        return few.broadcast(held, this.rows)
+        # Within one partition, rows are counted without a shuffle.
+        this.rows = held.coalesce(1).count()
+        return few.broadcast(held, this.rows) if this.rows else None
 
 
 def _finished(

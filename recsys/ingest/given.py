@@ -24,6 +24,8 @@ SEPARATOR: Final = ";"
 """Between the reasons of a row."""
 
 _GIVEN: Final = "__given_"
+_UNQUOTE, _QUOTED_UNQUOTE = r"\E", r"\E\\E\Q"
+"""What ends a literal part of a Java pattern, and how a literal part holds it."""
 
 
 def given_name(name: str) -> str:
@@ -134,7 +136,7 @@ def _present(name: str, kinds: dict[str, T.DataType], source: Source) -> Column:
     separator = _mapping(name, source).separator
     if separator is not None:
         # Split by Java's rules for a literal text, keeping empty ends: they are elements too.
-        pattern = literal(f"\\Q{separator}\\E")
+        pattern = literal(f"\\Q{separator.replace(_UNQUOTE, _QUOTED_UNQUOTE)}\\E")
         ref, kind = f"split({ref}, {pattern}, -1)", T.ArrayType(T.StringType())
     element = kind.elementType if isinstance(kind, T.ArrayType) else T.StringType()
     return F.expr(f"transform({ref}, x -> {values.present('x', element, nothing)})").alias(given_name(name))

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
 from urllib.parse import quote as percent_encoded
 
 from pyspark.sql import Column, DataFrame
@@ -29,7 +30,7 @@ class Tally:
     reasons : tuple of str
         Every rule that these rows break; empty for clean and for skipped rows.
     file : str
-        A file that holds such a row, the first by name.
+        The first file by name that holds such a row; empty for rows that break no rule.
     """
 
     table: str
@@ -40,20 +41,31 @@ class Tally:
     file: str
 
 
-def tally(frame: DataFrame, table: str) -> list[Tally]:
-    """Count the rows of a mapped frame by fate, in one aggregation whose result does not grow with the rows."""
-    # Counted per file first: taking the minimum of a text would make Spark sort every row.
-    fate = (SOURCE_NAME, SKIPPED, REASONS_TEXT)
-    per_file = frame.groupBy(*fate, FILE).agg(F.count(F.lit(1)).alias("rows"))
-    counted = per_file.groupBy(*fate).agg(F.sum("rows").alias("rows"), F.min(FILE).alias("file"))
+def tally(frames: Sequence[tuple[str, DataFrame]]) -> list[Tally]:
+    """Count the rows of mapped frames by fate, in one query whose result does not grow with the rows.
+
+    Parameters
+    ----------
+    frames : sequence of (str, DataFrame)
+        Each with the name of the table that its rows are meant for.
+    """
+    if not frames:
+        return []
+    fate = ("table", SOURCE_NAME, SKIPPED, REASONS_TEXT)
+    # Taking the minimum of a text would make Spark sort every row; a set of the files with broken rows is small.
+    file = F.array_min(F.collect_set(F.when(F.col(REASONS_TEXT) != "", F.col(FILE))))
+    rows = [frame.select(F.lit(table).alias("table"), *fate[1:], FILE) for table, frame in frames]
+    counted = (
+        reduce(DataFrame.unionByName, rows).groupBy(*fate).agg(F.count(F.lit(1)).alias("rows"), file.alias("file"))
+    )
     return [
         Tally(
-            table=table,
+            table=row["table"],
             source=row[SOURCE_NAME],
             skipped=row[SKIPPED],
             reasons=tuple(row[REASONS_TEXT].split(SEPARATOR)) if row[REASONS_TEXT] else (),
             rows=row["rows"],
-            file=row["file"],
+            file=row["file"] or "",
         )
         for row in counted.collect()
     ]
@@ -105,18 +117,32 @@ def _percent(share: float) -> str:
 
 
 def quarantine_rows(
-    refused: DataFrame, *, table: str, dataset: str, batch_id: str, ingested_at: datetime, root: str
+    refused: Sequence[tuple[str, DataFrame]], *, dataset: str, batch_id: str, ingested_at: datetime, root: str
 ) -> DataFrame:
-    """Shape refused rows as the `quarantine` table: identical rows of a source become one with `copies`."""
+    """Shape refused rows as the `quarantine` table: identical rows of a source become one with `copies`.
+
+    Parameters
+    ----------
+    refused : sequence of (str, DataFrame)
+        Each with the name of the table that its rows were meant for.
+    """
     # Bytes that are not UTF-8 would make the table unreadable elsewhere; a pass through Java strings replaces them.
     raw = F.regexp_replace(F.coalesce(RAW, F.lit("")), "\ufffd", "\ufffd")
-    rows = refused.select(
-        F.col(SOURCE_NAME).alias("source_name"), raw.alias("raw"), _below(root).alias("source_file"), REASONS_TEXT
-    )
-    hashed = F.sha2(F.concat_ws("\x01", F.lit(dataset), F.lit(table), "source_name", "raw"), 256)
+    parts = [
+        frame.select(
+            F.lit(table).alias("target_table"),
+            F.col(SOURCE_NAME).alias("source_name"),
+            raw.alias("raw"),
+            _below(root).alias("source_file"),
+            REASONS_TEXT,
+        )
+        for table, frame in refused
+    ]
+    hashed = F.sha2(F.concat_ws("\x01", F.lit(dataset), "target_table", "source_name", "raw"), 256)
     grouped = (
-        rows.select("*", hashed.alias("row_hash"))
-        .groupBy("row_hash", "source_name", "raw")
+        reduce(DataFrame.unionByName, parts)
+        .select("*", hashed.alias("row_hash"))
+        .groupBy("row_hash", "target_table", "source_name", "raw")
         .agg(
             F.min("source_file").alias("source_file"),
             F.array_sort(F.array_distinct(F.flatten(F.collect_set(F.split(REASONS_TEXT, SEPARATOR))))).alias("reasons"),
@@ -128,7 +154,7 @@ def quarantine_rows(
         F.lit(batch_id).alias("batch_id"),
         F.lit(dataset).alias("source"),
         "source_name",
-        F.lit(table).alias("target_table"),
+        "target_table",
         "source_file",
         "reasons",
         "raw",

@@ -6,7 +6,9 @@ the keys, and only the rows whose hash occurs twice are compared.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -17,6 +19,7 @@ from recsys.ingest.given import REASONS_TEXT, SKIPPED
 from recsys.ingest.mappable import FILE
 
 KEY_HASH = "__key_hash"
+PART = "__part"
 _ID_DIGITS = 32
 
 
@@ -41,19 +44,43 @@ def key_hash(columns: Sequence[str]) -> Column:
     return F.when(clean, F.xxhash64(*columns))
 
 
-def repeated_keys(frame: DataFrame) -> DataFrame:
-    """Return the hashes that occur more than once: `KEY_HASH`, unique."""
-    counted = frame.where(F.col(KEY_HASH).isNotNull()).groupBy(KEY_HASH).agg(F.count(F.lit(1)).alias("__copies"))
-    return counted.where("__copies > 1").select(KEY_HASH)
+def repeated_keys(frames: Mapping[int, DataFrame]) -> DataFrame:
+    """Return the hashes that occur more than once in a frame: `PART` (the frame's number) and `KEY_HASH`."""
+    hashes = [
+        frame.where(F.col(KEY_HASH).isNotNull()).select(F.lit(at).alias(PART), KEY_HASH) for at, frame in frames.items()
+    ]
+    counted = reduce(DataFrame.unionByName, hashes).groupBy(PART, KEY_HASH).agg(F.count(F.lit(1)).alias("__copies"))
+    return counted.where("__copies > 1").select(PART, KEY_HASH)
 
 
-def single(frame: DataFrame, repeated: DataFrame) -> DataFrame:
-    """Return the clean rows whose key hash no other row has; `repeated` as in `judged`."""
-    return frame.where(F.col(KEY_HASH).isNotNull()).join(repeated, on=KEY_HASH, how="left_anti").select(*frame.columns)
+@dataclass(frozen=True)
+class Repeated:
+    """The key hashes that occur more than once in a frame.
+
+    Attributes
+    ----------
+    keys : DataFrame or tuple of int
+        The hashes: a frame with `KEY_HASH`, or, where they are few, the hashes themselves, which need no join.
+    """
+
+    keys: DataFrame | tuple[int, ...]
+
+    def without(self, frame: DataFrame) -> DataFrame:
+        """Return the clean rows whose key hash no other row has."""
+        clean = frame.where(F.col(KEY_HASH).isNotNull())
+        if isinstance(self.keys, DataFrame):
+            return clean.join(self.keys, on=KEY_HASH, how="left_anti").select(*frame.columns)
+        return clean.where(~F.col(KEY_HASH).isin(*self.keys)) if self.keys else clean
+
+    def within(self, frame: DataFrame) -> DataFrame:
+        """Return the clean rows whose key hash occurs more than once."""
+        if isinstance(self.keys, DataFrame):
+            return frame.where(F.col(KEY_HASH).isNotNull()).join(self.keys, on=KEY_HASH, how="left_semi")
+        return frame.where(F.col(KEY_HASH).isin(*self.keys))
 
 
 def judged(
-    frame: DataFrame, repeated: DataFrame, *, key: Sequence[str], content: Sequence[str], order: Sequence[Column]
+    frame: DataFrame, repeated: Repeated, *, key: Sequence[str], content: Sequence[str], order: Sequence[Column]
 ) -> DataFrame:
     """Return the clean rows whose key hash occurs more than once; `REASONS_TEXT` is empty for a row that stays.
 
@@ -61,14 +88,14 @@ def judged(
     ----------
     frame : DataFrame
         Rows with `KEY_HASH`; those without one are left out.
-    repeated : DataFrame
-        `KEY_HASH` of `repeated_keys`, possibly marked for a broadcast.
+    repeated : Repeated
+        The hashes that occur more than once in it.
     key, content : sequence of str
         Columns that identify a row; all business columns.
     order : sequence of Column
         The first of a key by this order stays; ties go to the smallest content hash, then the file.
     """
-    several = frame.where(F.col(KEY_HASH).isNotNull()).join(repeated, on=KEY_HASH, how="left_semi")
+    several = repeated.within(frame)
     hashed = several.select("*", content_hash(several, content).alias("__content"))
     best_first = W.Window.partitionBy(*key).orderBy(*order, F.asc("__content"), F.asc(FILE))
     ranked = hashed.select(

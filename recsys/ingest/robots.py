@@ -12,6 +12,8 @@ def robots(events: DataFrame, *, per_minute: int, per_hour: int) -> DataFrame:
     A user counts as a robot from the end of the first clock minute (or hour) with more events than the limit, so that
     all events behind the verdict lie strictly before it.
     """
+    # Both groupings fit a partitioning by user: the rows, two narrow columns each, move once.
+    events = events.select("user_id", "event_time").repartition("user_id")
     minute = F.date_trunc("minute", "event_time")
     minutes = events.groupBy("user_id", minute.alias("minute")).agg(F.count(F.lit(1)).alias("n"))
     fast = F.min(F.when(F.col("n") > per_minute, F.col("minute")))

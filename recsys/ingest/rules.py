@@ -6,7 +6,7 @@ A reason is `rule` or `rule:column`; `REASONS` is the vocabulary, and `docs/your
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from pyspark.sql import Column
@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 from recsys.errors import ConfigError
 from recsys.ingest.settings import CleanSettings
+from recsys.settings import instant
 
 REASONS: Final[dict[str, str]] = {
     "missing:COLUMN": "a required value is null, empty or only spaces (user_id: and there is no session either)",
@@ -67,23 +68,15 @@ class Bounds:
         Raises
         ------
         ConfigError
-            If a date can't be read, or the earliest is not before the latest.
+            If the earliest is not before the latest.
         """
-        latest, earliest = settings.latest, _date("clean.earliest", settings.earliest)
-        end = now + timedelta(days=1) if latest is None else _date("clean.latest", latest)
+        latest, earliest = settings.latest, instant(settings.earliest)
+        end = now + timedelta(days=1) if latest is None else instant(latest)
         if earliest >= end:
             raise ConfigError(
                 f"clean.earliest {settings.earliest} is not before clean.latest {end:%Y-%m-%d}; no event would be left"
             )
         return cls(earliest, end, max_id_length=settings.max_id_length, max_list_length=max_list_length)
-
-
-def _date(key: str, text: str) -> datetime:
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"{key} {text!r} is not a date; write for example 1990-01-01") from None
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
 def reason(broken: Column, name: str) -> Column:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from recsys.settings import PositiveInt, Section, Share
+from recsys.settings import Day, PositiveInt, Section, Share, conflict, instant
 
 
 class CleanSettings(Section):
@@ -14,8 +14,8 @@ class CleanSettings(Section):
         0.05, description="Largest share of broken rows (re-sent duplicates aside) per target table"
     )
     duplicate_limit: Share = Field(0.5, description="Largest share of duplicate rows per target table")
-    earliest: str = Field("1990-01-01", description="Events before this date are quarantined (UTC date)")
-    latest: str | None = Field(None, description="Events at or after this date are quarantined; null: one day from now")
+    earliest: Day = Field("1990-01-01", description="Events before this date are quarantined (UTC date)")
+    latest: Day | None = Field(None, description="Events at or after this date are quarantined; null: one day from now")
     max_id_length: PositiveInt = Field(256, description="Longer ids are quarantined")
     accept_changed_mapping: bool = Field(
         False,
@@ -29,3 +29,11 @@ class CleanSettings(Section):
         60, description="A user above this rate is a robot from the next minute on"
     )
     bot_events_per_hour: PositiveInt = Field(600, description="A user above this rate is a robot from the next hour on")
+
+    @model_validator(mode="after")
+    def _dates_are_in_order(self) -> CleanSettings:
+        if self.latest is not None and instant(self.earliest) >= instant(self.latest):
+            raise conflict(
+                f"clean.earliest {self.earliest} is not before clean.latest {self.latest}; no event would be left"
+            )
+        return self

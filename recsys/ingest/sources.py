@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,7 @@ from recsys.errors import ConfigError, DataError, RecsysError
 from recsys.failures import reading, translating
 from recsys.ingest.dataset import Dataset, Source
 from recsys.ingest.files import FileLister, InputFile, damaged
+from recsys.ingest.places import require_covered, require_inside, resolved
 from recsys.ingest.readers import open_source
 
 
@@ -49,7 +50,14 @@ class Batch:
         return translating(culprit=partial(damaged, spark, self.files))
 
 
-def read_batch(spark: SparkSession, dataset: Dataset | None, *, root: str | None, list_files: FileLister) -> Batch:
+def read_batch(
+    spark: SparkSession,
+    dataset: Dataset | None,
+    *,
+    root: str | None,
+    list_files: FileLister,
+    trusted: Sequence[str] = (),
+) -> Batch:
     """Find the files of every source, check their columns against the mapping, and open them.
 
     Parameters
@@ -60,11 +68,13 @@ def read_batch(spark: SparkSession, dataset: Dataset | None, *, root: str | None
         Where relative paths of the mapping begin (`input.root`).
     list_files : FileLister
         Lists the files at a path.
+    trusted : sequence of str
+        Places outside of the root that paths may name too (`input.trusted_paths`).
 
     Raises
     ------
     ConfigError
-        If there is no mapping, or a relative path without `input.root`.
+        If there is no mapping, a relative path without `input.root`, or a path that leads out of it.
     DataError
         If no file matches, files are empty or in another format, or a column that the mapping reads is missing.
     """
@@ -73,22 +83,35 @@ def read_batch(spark: SparkSession, dataset: Dataset | None, *, root: str | None
     frames = []
     files: dict[str, list[InputFile]] = {}
     for source in dataset.sources:
-        path = _resolve(source, root)
+        path = resolved(source.name, source.path, root=root, trusted=trusted)
         found = list_files(spark, path, table=_is_table(source))
+        require_inside(
+            source.name, source.path, _paths(spark, source, path, found, list_files), root=root, trusted=trusted
+        )
         if not found and source.optional:
             progress.note(f"source {source.name}: no files at {path}, skipped (optional)")
             continue
         _require_files(source, path, found)
         files[source.name] = found
         with reading(source.name, path, culprit=partial(damaged, spark, found)), _folder_values_as_text(spark):
-            frames.append((source, open_source(spark, source, path, found)))
+            frame = open_source(spark, source, path, found)
+            if _is_table(source):
+                require_covered(source.name, source.path, frame.inputFiles(), table=_table(found), trusted=trusted)
+            frames.append((source, frame))
     if not frames:
         raise DataError(f"dataset {dataset.name}: none of its sources has a file below {root}; check input.root")
     every = tuple(file for found in files.values() for file in found)
     return Batch(dataset, _batch_id(dataset, files, root), tuple(frames), every, (root or "").rstrip("/"))
 
 
-def fingerprint(spark: SparkSession, dataset: Dataset | None, *, root: str | None, list_files: FileLister) -> str:
+def fingerprint(
+    spark: SparkSession,
+    dataset: Dataset | None,
+    *,
+    root: str | None,
+    list_files: FileLister,
+    trusted: Sequence[str] = (),
+) -> str:
     """Hash names, sizes and times of all input files: equal only if nothing was delivered in between.
 
     Returns
@@ -99,7 +122,8 @@ def fingerprint(spark: SparkSession, dataset: Dataset | None, *, root: str | Non
     listed = []
     try:
         for source in dataset.sources if dataset else ():
-            files = list_files(spark, _resolve(source, root), table=_is_table(source))
+            path = resolved(source.name, source.path, root=root, trusted=trusted)
+            files = list_files(spark, path, table=_is_table(source))
             listed.append([source.name, sorted([file.path, file.size, file.modified] for file in files)])
     except RecsysError:
         return ""
@@ -110,15 +134,15 @@ def _is_table(source: Source) -> bool:
     return source.format.type == "delta"
 
 
-def _resolve(source: Source, root: str | None) -> str:
-    if source.path.startswith("/") or "://" in source.path:
-        return source.path
-    if root is None:
-        raise ConfigError(
-            f"source {source.name}: path {source.path} is relative to input.root, which is not set; "
-            "give --set input.root=DIR"
-        )
-    return f"{root.rstrip('/')}/{source.path}"
+def _paths(spark: SparkSession, source: Source, path: str, found: list[InputFile], lister: FileLister) -> list[str]:
+    """Files whose links are to be followed: of a table, its log and all that lies beside it."""
+    beside = lister(spark, path) if _is_table(source) and found and found[0].path.startswith("file:") else []
+    return [file.path for file in (*found, *beside)]
+
+
+def _table(log: list[InputFile]) -> str:
+    """The directory of a Delta table, as its file system names it, by the commits of its log."""
+    return log[0].path.rpartition("/_delta_log/")[0]
 
 
 def _require_files(source: Source, path: str, found: list[InputFile]) -> None:

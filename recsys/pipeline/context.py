@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Self
+from typing import Self, TypeVar
 
 from pyspark.sql import SparkSession
 
-from recsys import progress
 from recsys.config import Config, config_json
+from recsys.data.log import as_instant
 from recsys.progress import Recorder
-from recsys.store import Warehouse
+from recsys.store import PinnedWarehouse
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -26,22 +29,30 @@ class Context:
         The resolved config; a job can read the keys that it declares, and where things run and are stored.
     as_of : datetime
         Exclusive bound of what the run may know (UTC).
-    warehouse : Warehouse
-        The tables.
+    warehouse : PinnedWarehouse
+        The tables, each at one version from its first read on.
     recorder : Recorder
-        The run's steps, and the tables that it read and wrote.
+        The run's steps.
     resolved : str
         The whole config as JSON, to be stored with the run's results.
+    until_committed : ExitStack
+        What is closed once everything is committed, or the run has failed.
     """
 
     spark: SparkSession
     config: Config
     as_of: datetime
-    warehouse: Warehouse
+    warehouse: PinnedWarehouse
     recorder: Recorder
     resolved: str
+    until_committed: ExitStack = field(default_factory=ExitStack)
 
     @classmethod
     def of(cls, spark: SparkSession, config: Config, as_of: datetime) -> Self:
-        """Make the context of a run in a session."""
-        return cls(spark, config, as_of, Warehouse(spark, config.warehouse), progress.current(), config_json(config))
+        """Make a context outside of a run, to read with; an `as_of` without an offset is UTC."""
+        warehouse = PinnedWarehouse(spark, config.warehouse)
+        return cls(spark, config, as_instant(as_of), warehouse, Recorder(), config_json(config))
+
+    def keep(self, resource: AbstractContextManager[T]) -> T:
+        """Enter a block that ends when the run's writes are committed: a persisted frame, files being read."""
+        return self.until_committed.enter_context(resource)

@@ -14,6 +14,7 @@ import yaml
 from recsys.config import Config, parse_as_of
 from recsys.data import Table, TablePart
 from recsys.errors import ConfigError
+from recsys.secrets import masked, masked_text
 
 Flag = tuple[tuple[str, ...], dict[str, Any]]
 """A flag that only one program has: its names and the keyword arguments of argparse's `add_argument`."""
@@ -58,8 +59,7 @@ class Flags:
 
     def plan(self, config: Config, jobs: Sequence[_Planned]) -> str:
         """Write what `--dry-run` prints: the resolved config, then the jobs with the tables that they would touch."""
-        plain: dict[str, Any] = config.model_dump(mode="json")
-        plain["spark"]["conf"] = dict.fromkeys(plain["spark"]["conf"], "***")
+        plain = masked(config.model_dump(mode="json"))
         lines = [yaml.safe_dump(plain, sort_keys=False, allow_unicode=True).rstrip(), ""]
         lines.append(f"as_of: {self.as_of:%Y-%m-%dT%H:%M:%SZ} (exclusive)")
         for job in jobs:
@@ -71,7 +71,7 @@ class Flags:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        sys.stderr.write(f"\nrecsys: {self.prog}: {message}; see {self.prog} --help\n")
+        sys.stderr.write(f"\nrecsys: {self.prog}: {masked_text(message)}; see {self.prog} --help\n")
         sys.exit(ConfigError.exit_code)
 
 

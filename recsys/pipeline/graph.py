@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -13,11 +13,12 @@ from pyspark.sql import SparkSession
 from recsys import data, progress
 from recsys.config import Config, stamp
 from recsys.data import TablePart
+from recsys.data.log import as_instant
 from recsys.errors import ConfigError, NothingToDo
 from recsys.features.examples import learnable_lists
 from recsys.pipeline.job import Job, execute
 from recsys.store import Warehouse
-from recsys.store.runs import RunLog
+from recsys.store.done import Done
 
 Jobs = Mapping[str, Job]
 
@@ -157,8 +158,9 @@ def run_pipeline(
     list of Outcome
         One per stage, in order.
     """
-    part = check_part(jobs, first, last)
-    runner = _Runner(spark, config, jobs, force)
+    part, as_of = check_part(jobs, first, last), as_instant(as_of)
+    earlier = as_of - timedelta(days=config.ctr_examples.label_window_days)
+    runner = _Runner(spark, config, jobs, force, (earlier, as_of))
     outcomes = [runner.run(Stage(jobs[name], as_of)) for name in part if jobs[name].inputs is not None]
     if all(jobs[name].inputs is not None for name in part):
         return outcomes
@@ -167,37 +169,34 @@ def run_pipeline(
 
 
 class _Runner:
-    """Runs stages one after another and remembers which tables changed under the later ones."""
+    """Runs stages one after another; what has been done since the pipeline started counts as well."""
 
-    def __init__(self, spark: SparkSession, config: Config, jobs: Jobs, force: bool) -> None:
+    def __init__(
+        self, spark: SparkSession, config: Config, jobs: Jobs, force: bool, instants: Collection[datetime]
+    ) -> None:
         self._spark, self._config, self._jobs, self._force = spark, config, jobs, force
-        self._log = RunLog(Warehouse(spark, config.warehouse))
+        self._done = Done(Warehouse(spark, config.warehouse), instants)
         self._order = ordered(jobs)
-        self._changed: set[str] = set()
 
     def run(self, stage: Stage) -> Outcome:
         """Run a stage unless it is up to date."""
-        if self._up_to_date(stage):
+        if not self._force and self._is_done(stage):
             progress.note(f"{stage.label}: already done, skipped")
             return Outcome(stage.label, "skipped", 0.0)
         started = time.monotonic()
         try:
-            recorder = execute(stage.job, self._spark, self._config, stage.as_of)
+            execute(stage.job, self._spark, self._config, stage.as_of)
         except NothingToDo as reason:
             progress.note(f"{stage.label}: {reason}")
             return Outcome(stage.label, str(reason), time.monotonic() - started)
-        self._changed.update(name for name, rows in recorder.rows.items() if rows)
         return Outcome(stage.label, "done", time.monotonic() - started)
 
-    def _up_to_date(self, stage: Stage) -> bool:
-        state = stage.job.state(self._spark, self._config)
-        return (
-            not self._force
-            and not state.reads & self._changed
-            and self._log.up_to_date(
-                state,
-                stage.as_of,
-                feeders=self._order[: self._order.index(stage.job.name)],
-                every_instant=[name for name, job in self._jobs.items() if job.every_instant],
-            )
+    def _is_done(self, stage: Stage) -> bool:
+        earlier = stage.as_of - timedelta(days=self._config.ctr_examples.label_window_days)
+        return self._done.is_done(
+            stage.job.state(self._spark, self._config),
+            stage.as_of,
+            feeders=self._order[: self._order.index(stage.job.name)],
+            every_instant=[name for name, job in self._jobs.items() if job.every_instant],
+            earlier=earlier if stage.job.earlier else None,
         )

@@ -5,25 +5,29 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from recsys import progress
-from recsys.config import Config, config_json
+from recsys.config import Config, config_json, stamp
 from recsys.data import Table, TablePart
+from recsys.data.log import as_instant
 from recsys.errors import ConfigError, DataError, MissingData
 from recsys.failures import translating
+from recsys.pipeline.commit import Run
 from recsys.pipeline.context import Context
 from recsys.pipeline.flags import Flags
 from recsys.pipeline.keys import Key, keys_hash, permitted
 from recsys.pipeline.program import program
 from recsys.pipeline.shipped import shipped
+from recsys.progress import recording
 from recsys.spark import build_session
-from recsys.store import Warehouse
-from recsys.store.runs import JobState, RunLog
+from recsys.store import PinnedWarehouse, Warehouse, Writes
+from recsys.store.holds import slices_of
+from recsys.store.runs import JobState, Result, RunLog
 
 Touched = Table | TablePart
 
@@ -37,7 +41,7 @@ class Job:
     name : str
         As in `jobs/NAME.py`, in the config and in the `runs` table.
     function : callable
-        `function(context)`: read, transform, write.
+        `function(context)`: read, transform, and return what to write.
     doc : str, optional
         What `--help` prints.
     reads, writes : tuple of Table or TablePart
@@ -54,7 +58,7 @@ class Job:
     """
 
     name: str
-    function: Callable[[Context], None]
+    function: Callable[[Context], Writes]
     doc: str | None = None
     reads: tuple[Touched, ...] = ()
     writes: tuple[Touched, ...] = ()
@@ -63,8 +67,8 @@ class Job:
     every_instant: bool = False
     earlier: tuple[Table, ...] = ()
 
-    def __call__(self, context: Context) -> None:
-        """Run once, with a config limited to the declared keys.
+    def __call__(self, context: Context) -> Writes:
+        """Find out what to write, with a config limited to the declared keys.
 
         Raises
         ------
@@ -73,9 +77,9 @@ class Job:
         """
         config = permitted(context.config, self.config, job=self.name)
         try:
-            self.function(replace(context, config=config))
+            return self.function(replace(context, config=config))
         except MissingData as error:
-            raise DataError(f"{error}; run the job {maker_of(error.table)} {error.when}first") from error
+            raise DataError(f"{error}; {_way_out(error, context)}") from error
 
     def state(self, spark: SparkSession, config: Config) -> JobState:
         """Return what its row of `runs` holds and what "up to date" depends on."""
@@ -84,7 +88,6 @@ class Job:
         return JobState(
             name=self.name,
             config_hash=f"{hashed}{outside and '-'}{outside}",
-            reads=frozenset(table.name for table in self.reads),
             ignores_as_of=self.inputs is not None,
             config=config_json(config),
             dataset=config.dataset.name if config.dataset else None,
@@ -110,19 +113,19 @@ def job(
     inputs: Callable[[SparkSession, Config], str] | None = None,
     every_instant: bool = False,
     earlier: Sequence[Table] = (),
-) -> Callable[[Callable[[Context], None]], Job]:
+) -> Callable[[Callable[[Context], Writes]], Job]:
     """Declare a job. The parameters are the attributes of :class:`Job`; its documentation is its module's docstring.
 
     Examples
     --------
     >>> @job("nothing", reads=(), writes=())
-    ... def run(context: Context) -> None:
-    ...     pass
+    ... def run(context: Context) -> Writes:
+    ...     return Writes()
     >>> run.name
     'nothing'
     """
 
-    def declare(function: Callable[[Context], None]) -> Job:
+    def declare(function: Callable[[Context], Writes]) -> Job:
         return Job(
             name,
             function,
@@ -138,25 +141,43 @@ def job(
     return declare
 
 
-def execute(job: Job, spark: SparkSession, config: Config, as_of: datetime) -> progress.Recorder:
-    """Run a job while holding its slice, and write its row of the `runs` table.
+def execute(job: Job, spark: SparkSession, config: Config, as_of: datetime) -> Result:
+    """Run a job while holding the slices that it writes, and write its row of the `runs` table.
+
+    Returns
+    -------
+    Result
+        What it read and wrote.
 
     Raises
     ------
     SliceHeldError
-        If another living run holds the slice.
+        If another living run holds one of the slices, or has taken it in the meantime.
+    NothingToDo
+        If it found nothing to do.
     RecsysError
         Whatever stops the job; errors of Spark that a user can cause are translated.
     """
-    log, state = RunLog(Warehouse(spark, config.warehouse)), job.state(spark, config)
-    lease = config.runner.lease_minutes
-    with (
-        progress.recording(job.name) as recorder,
-        log.holding(state, as_of, recorder, lease_minutes=lease),
-        translating(),
-    ):
-        job(Context.of(spark, config, as_of))
-    return recorder
+    as_of = as_instant(as_of)
+    warehouse, result = PinnedWarehouse(spark, config.warehouse), Result()
+    result.reads = warehouse.reads
+    source = config.dataset.name if config.dataset else None
+    slices = slices_of(job.writes, as_of=as_of, source=source)
+    with recording(job.name) as recorder, translating(), ExitStack() as until_committed:
+        hold = until_committed.enter_context(
+            RunLog(Warehouse(spark, config.warehouse)).holding(
+                job.state(spark, config),
+                as_of,
+                slices=slices or [f"{job.name}/as_of={stamp(as_of)}"],
+                recorder=recorder,
+                result=result,
+                lease_minutes=config.runner.lease_minutes,
+            )
+        )
+        run = Run(job.name, job.writes, as_of=as_of, source=source, warehouse=warehouse, hold=hold, result=result)
+        with ExitStack() as kept:
+            run.commit(job(Context(spark, config, as_of, warehouse, recorder, config_json(config), kept)))
+    return result
 
 
 def load_jobs(folder: Path) -> dict[str, Job]:
@@ -193,3 +214,22 @@ def maker_of(table: str) -> str:
     """Return the name of the job that writes a table; the last in name order, if several do."""
     makers = [job.name for job in load_jobs(shipped("jobs")).values() if table in {made.name for made in job.writes}]
     return makers[-1] if makers else "that writes it"
+
+
+def _way_out(error: MissingData, context: Context) -> str:
+    """Say what to do about a missing table or slice: its maker may not have run, or have run and made nothing."""
+    jobs = load_jobs(shipped("jobs"))
+    maker = maker_of(error.table)
+    job, when = jobs.get(maker), error.when.rstrip()
+    of_instant = job is not None and job.inputs is None and not job.every_instant
+    ended = RunLog(context.warehouse).newest_end(maker, context.as_of if of_instant else None)
+    ran = f"the job {maker} ran {when}".rstrip()
+    status, reason = ended or ("", None)
+    if status == "skipped":
+        return f"{ran} and found nothing to do ({reason})"
+    if status != "done":
+        return f"run the job {maker} {error.when}first"
+    if job is not None and job.inputs is not None:
+        return f"{ran} and made none: the dataset mapping has no source that fills it; add one"
+    reads = ", ".join(dict.fromkeys(read.name for read in job.reads)) if job else ""
+    return f"{ran} and made nothing of what it reads ({reads}); see whether these tables hold what you expect"

@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 
 from recsys.config import Config, load_config
 from recsys.errors import RecsysError
+from recsys.failures import headline
 from recsys.pipeline.flags import Flag, Flags, parse
+from recsys.secrets import masked_text
 
 
 def program(
@@ -40,7 +42,7 @@ def program(
         body(flags, config)
     except RecsysError as error:
         if flags.debug:
-            traceback.print_exc()
+            sys.stderr.write(masked_text(traceback.format_exc()))
         _last_words(str(error))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
@@ -48,17 +50,12 @@ def program(
         sys.exit(130)
     except Exception as error:
         if flags.debug:
-            traceback.print_exc()
-        _last_words(f"{name} failed: {_first_line(error)} (run again with --debug for the whole trace)")
+            sys.stderr.write(masked_text(traceback.format_exc()))
+        _last_words(f"{name} failed: {headline(error)} (run again with --debug for the whole trace)")
         sys.exit(1)
 
 
 def _last_words(sentence: str) -> None:
     sys.stdout.flush()
-    sys.stderr.write(f"\nrecsys: {' '.join(sentence.split())}\n")
+    sys.stderr.write(f"\nrecsys: {masked_text(' '.join(sentence.split()))}\n")
     sys.stderr.flush()
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"

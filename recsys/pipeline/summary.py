@@ -11,9 +11,11 @@ from pyspark.sql import functions as F
 
 from recsys import data
 from recsys.config import Config, stamp
+from recsys.data.log import as_instant
 from recsys.pipeline.graph import Outcome
+from recsys.secrets import masked_text
 from recsys.store import Warehouse
-from recsys.store.catalog import all_tables
+from recsys.store.runs import RunLog
 
 SHOWN = ("ndcg", "recall", "hit_rate", "coverage")
 """Metrics of the summary; the report has them all."""
@@ -40,13 +42,13 @@ def summarize(
     str
         Text whose last line is the path of the report, if there is one.
     """
-    warehouse = Warehouse(spark, config.warehouse)
+    warehouse, as_of = Warehouse(spark, config.warehouse), as_instant(as_of)
     cut, figures = _figures(warehouse, as_of)
     parts = [
         heading(f"Pipeline as of {as_of:%Y-%m-%d %H:%M} UTC"),
         stages(outcomes),
-        heading("Rows per table"),
-        _rows_per_table(warehouse),
+        heading("Rows that the newest runs wrote"),
+        _rows_written(warehouse),
         heading("Quarantine by reason"),
         _quarantine(warehouse),
     ]
@@ -64,7 +66,7 @@ def summarize(
         heading("Report"),
         _report(warehouse, as_of, evaluated=bool(figures)),
     ]
-    return "\n".join(parts)
+    return masked_text("\n".join(parts))
 
 
 def heading(text: str) -> str:
@@ -88,12 +90,11 @@ def stages(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(f"{label:<{width}}  {seconds:>8.1f} s  {result}" for label, result, seconds in outcomes)
 
 
-def _rows_per_table(warehouse: Warehouse) -> str:
-    tables = all_tables()
-    counts = warehouse.counts(tables)
-    if not counts:
+def _rows_written(warehouse: Warehouse) -> str:
+    found = RunLog(warehouse).newest_rows()
+    if not found:
         return f"no tables in {warehouse.root} yet"
-    return "\n".join(f"{t.name:<18} {counts[t.name]:>12,}  {t.comment}" for t in tables if t.name in counts)
+    return aligned(("table", "rows", "written by"), [(name, f"{rows:,}", job) for name, rows, job in found])
 
 
 def _quarantine(warehouse: Warehouse) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -23,6 +22,9 @@ WAY_OUT = {
     "blocked_items": "the blocks changed after rank ran: run rank again",
 }
 """Every gate, with what to do when it is shut."""
+
+_OF_ROWS = ("finite_scores", "unavailable_items", "seen_items", "blocked_items")
+"""Gates that count rows."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,15 @@ def published(ranked: DataFrame, *, k: int) -> DataFrame:
     return ranked.where((F.col("rank") <= k) & (F.col("score_parts")["reserve"] == 0))
 
 
-def seen_pairs(past: DataFrame, *, as_of: datetime, seen_types: Sequence[str]) -> DataFrame:
-    """Distinct user_id, item_id that events of `seen_types` (`*`: of any type) before `as_of` make seen."""
+def seen_events(past: DataFrame, *, as_of: datetime, seen_types: Sequence[str]) -> DataFrame:
+    """user_id, item_id of the people's events of `seen_types` (`*`: of any type) before `as_of`; pairs may repeat."""
     of_type = F.lit(True) if "*" in seen_types else F.col("event_type").isin(*seen_types)
-    return (
-        past.where((F.col("event_time") < F.lit(as_of)) & of_type & ~F.col("is_bot"))
-        .select("user_id", "item_id")
-        .distinct()
-    )
+    return past.where((F.col("event_time") < F.lit(as_of)) & of_type & ~F.col("is_bot")).select("user_id", "item_id")
+
+
+def seen_pairs(past: DataFrame, *, as_of: datetime, seen_types: Sequence[str]) -> DataFrame:
+    """Distinct user_id, item_id that events of `seen_types` before `as_of` make seen."""
+    return seen_events(past, as_of=as_of, seen_types=seen_types).distinct()
 
 
 def gates(
@@ -86,30 +89,24 @@ def gates(
     items : DataFrame
         The catalog valid at `as_of`: item_id (unique), category, available.
     seen : DataFrame, optional
-        user_id, item_id that must not be recommended; None where seen items may be.
+        user_id, item_id that must not be recommended (pairs may repeat); None where seen items may be.
 
     Returns
     -------
     DataFrame
         gate, found, allowed, unit; one row per gate that applies.
     """
-    per_user = lists.groupBy("user_id").agg(
-        F.count("*").alias("length"),
-        F.countDistinct("item_id").alias("items"),
-        F.countDistinct("rank").alias("ranks"),
-        F.min("rank").alias("first"),
-        F.max("rank").alias("last"),
-        F.count_if(_not_finite("score") | _not_finite("prediction")).alias("not_finite"),
-    )
-    users = candidates.select("user_id").distinct().join(per_user, on="user_id", how="full")
-    dense = (F.col("first") == 1) & (F.col("last") == F.col("length")) & (F.col("ranks") == F.col("length"))
-    counted = users.agg(
-        (F.count("length") / F.greatest(F.count("*"), F.lit(1))).alias("users_with_list"),
-        F.count_if(F.col("length") < min_list_length).alias("list_length"),
-        F.count_if(~dense).alias("dense_ranks"),
-        F.coalesce(F.sum(F.col("length") - F.col("items")), F.lit(0)).alias("duplicate_items"),
-        F.coalesce(F.sum("not_finite"), F.lit(0)).alias("finite_scores"),
-    )
+    shut = _blocked(blocked_items, blocked_categories)
+    users = candidates.select("user_id").distinct().join(_per_user(lists, items, seen, shut), on="user_id", how="full")
+    length = F.col("length")
+    dense = (F.col("first") == 1) & (F.col("last") == length) & (F.col("ranks") == length)
+    measures = {
+        "users_with_list": F.count("length") / F.greatest(F.count(F.lit(1)), F.lit(1)),
+        "list_length": F.count_if(length < min_list_length),
+        "dense_ranks": F.count_if(~dense),
+        "duplicate_items": F.sum(length - F.col("items")),
+        **{gate: F.sum(gate) for gate in _OF_ROWS},
+    }
     units = {
         "users_with_list": ("of the users with candidates have a list", min_users_share),
         "list_length": (f"lists are shorter than {min_list_length}", 0.0),
@@ -117,26 +114,68 @@ def gates(
         "duplicate_items": ("rows repeat an item of their list", 0.0),
         "finite_scores": ("rows have a score or prediction that is no finite number", 0.0),
     }
+    if exclude_unavailable:
+        units["unavailable_items"] = ("rows hold an unavailable item", 0.0)
+    if seen is not None:
+        units["seen_items"] = ("rows hold an item that the user has seen", 0.0)
+    if blocked_items or blocked_categories:
+        units["blocked_items"] = ("rows hold a blocked item or category", 0.0)
     rows = [
         F.struct(
             F.lit(gate).alias("gate"),
-            F.col(gate).cast("double").alias("found"),
+            F.coalesce(F.col(gate).cast("double"), F.lit(0.0)).alias("found"),
             F.lit(float(allowed)).alias("allowed"),
             F.lit(unit).alias("unit"),
         )
         for gate, (unit, allowed) in units.items()
     ]
-    measured = [counted.select(F.inline(F.array(*rows)))]
-    catalog = lists.join(items.select("item_id", "category", "available"), on="item_id", how="left")
-    if exclude_unavailable:
-        measured.append(_gate(catalog.where("NOT available"), "unavailable_items", "rows hold an unavailable item"))
+    counted = users.agg(*(measure.alias(gate) for gate, measure in measures.items()))
+    return counted.select(F.inline(F.array(*rows)))
+
+
+def _per_user(lists: DataFrame, items: DataFrame, seen: DataFrame | None, shut: Column) -> DataFrame:
+    """user_id (unique), what its list is like, and how many of its rows each gate of `_OF_ROWS` finds.
+
+    The lists and what was seen move once, to a partitioning by user that both groupings fit.
+    """
+    known = items.select("item_id", "category", "available")
+    listed = lists.join(known, on="item_id", how="left").select(
+        *("user_id", "item_id", "rank"),
+        F.lit(1).alias("listed"),
+        (_not_finite("score") | _not_finite("prediction")).cast("int").alias("finite_scores"),
+        F.coalesce(~F.col("available"), F.lit(False)).cast("int").alias("unavailable_items"),
+        shut.cast("int").alias("blocked_items"),
+        F.lit(0).alias("seen"),
+    )
     if seen is not None:
-        hits = lists.join(seen, on=["user_id", "item_id"], how="left_semi")
-        measured.append(_gate(hits, "seen_items", "rows hold an item that the user has seen"))
-    if blocked_items or blocked_categories:
-        shut = catalog.where(_blocked(blocked_items, blocked_categories))
-        measured.append(_gate(shut, "blocked_items", "rows hold a blocked item or category"))
-    return reduce(DataFrame.unionByName, measured)
+        nothing = [F.lit(0).alias(name) for name in ("listed", "finite_scores", "unavailable_items", "blocked_items")]
+        null = F.lit(None).cast("int").alias("rank")
+        listed = listed.unionByName(seen.select("user_id", "item_id", null, *nothing, F.lit(1).alias("seen")))
+    per_item = (
+        listed.repartition("user_id")
+        .groupBy("user_id", "item_id")
+        .agg(
+            F.sum("listed").alias("listed"),
+            F.collect_list("rank").alias("ranks"),
+            *(F.sum(name).alias(name) for name in ("finite_scores", "unavailable_items", "blocked_items")),
+            F.max("seen").alias("seen"),
+        )
+        .where("listed > 0")
+    )
+    ranks = F.flatten(F.collect_list("ranks"))
+    per_user = per_item.groupBy("user_id").agg(
+        F.sum("listed").alias("length"),
+        F.count(F.lit(1)).alias("items"),
+        ranks.alias("ranks"),
+        *(F.sum(name).alias(name) for name in ("finite_scores", "unavailable_items", "blocked_items")),
+        F.sum(F.col("listed") * F.col("seen")).alias("seen_items"),
+    )
+    return per_user.select(
+        *("user_id", "length", "items", *_OF_ROWS),
+        F.size(F.array_distinct("ranks")).alias("ranks"),
+        F.array_min("ranks").alias("first"),
+        F.array_max("ranks").alias("last"),
+    )
 
 
 def require(measured: DataFrame, *, as_of: datetime) -> list[GateResult]:
@@ -166,12 +205,6 @@ def recommendations(lists: DataFrame, *, items: DataFrame, generated_at: datetim
         *("run_date", "as_of", "user_id", "rank", "item_id", "title", "score", "reason_code", "reason"),
         "model_version",
         F.lit(generated_at).alias("generated_at"),
-    )
-
-
-def _gate(broken: DataFrame, gate: str, unit: str) -> DataFrame:
-    return broken.agg(F.count("*").cast("double").alias("found")).select(
-        F.lit(gate).alias("gate"), "found", F.lit(0.0).alias("allowed"), F.lit(unit).alias("unit")
     )
 
 

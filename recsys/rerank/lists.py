@@ -8,7 +8,7 @@ that effect out of the comparison (position debiasing by a feature that is fixed
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -17,11 +17,13 @@ from pyspark.sql import functions as F
 from recsys.ctr.serving.bundle import ModelBundle
 from recsys.ctr.serving.scoring import score
 from recsys.data import RetrieverFeature
+from recsys.data.instants import instant_of
 from recsys.features.example_features import example_features
 from recsys.features.pairs import candidate_pairs
 from recsys.rerank.blend import Blend, fit_blend
 from recsys.rerank.diversity import PARTS
 from recsys.rerank.reasons import with_reasons
+from recsys.retrieval.base import Model
 
 RETRIEVAL_ONLY = "retrieval"
 """`model_version` of lists that were made without a ranker."""
@@ -40,7 +42,10 @@ CARRIED = (
 
 
 def newest_model(models: DataFrame, *, kind: str, as_of: datetime) -> Mapping[str, Any] | None:
-    """Return the row of the newest model of a kind that learned from nothing at or after `as_of`, if there is one."""
+    """Return the newest model of a kind that learned from nothing at or after `as_of`, if there is one.
+
+    Its row of `models`, but for `created_at`.
+    """
     row = (
         models.where((F.col("kind") == kind) & (F.col("as_of") <= F.lit(as_of)))
         .orderBy(F.desc("as_of"), F.desc("created_at"), F.desc("model_version"))
@@ -51,8 +56,8 @@ def newest_model(models: DataFrame, *, kind: str, as_of: datetime) -> Mapping[st
     if row is None:
         return None
     # A collected timestamp has no zone and shows the driver's local time.
-    instant = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=row["at"])
-    return {name: value for name, value in row.asDict().items() if name != "at"} | {"as_of": instant}
+    kept = {name: value for name, value in row.asDict().items() if name not in ("at", "created_at")}
+    return {**kept, "as_of": instant_of(row["at"])}
 
 
 def scored_candidates(
@@ -63,7 +68,11 @@ def scored_candidates(
     history_length: int,
     batch_size: int,
     retrieved: Sequence[RetrieverFeature],
-    **frames: DataFrame,
+    events: DataFrame,
+    user_daily: DataFrame,
+    item_daily: DataFrame,
+    items: DataFrame,
+    users: DataFrame,
 ) -> DataFrame:
     """Compute the features of candidates at `as_of` and score them.
 
@@ -75,8 +84,8 @@ def scored_candidates(
         The ranker; without one every logit is 0 and there is no prediction.
     retrieved : sequence of RetrieverFeature
         The retrievers' columns among the features.
-    frames : DataFrame
-        events, user_daily, item_daily, items, users: what `example_features` reads.
+    events, user_daily, item_daily, items, users : DataFrame
+        What `example_features` reads.
 
     Returns
     -------
@@ -84,7 +93,17 @@ def scored_candidates(
         `CARRIED`, prediction, logit.
     """
     pairs = candidate_pairs(candidates, as_of=as_of, keep=("sources", "because_item_id"))
-    featured = example_features(pairs, history_length=history_length, retrieved=retrieved, instant=as_of, **frames)
+    featured = example_features(
+        pairs,
+        history_length=history_length,
+        retrieved=retrieved,
+        instant=as_of,
+        events=events,
+        user_daily=user_daily,
+        item_daily=item_daily,
+        items=items,
+        users=users,
+    )
     if bundle is None:
         nothing = F.lit(None).cast("double").alias("prediction")
         return featured.select(*CARRIED, nothing, F.lit(0.0).alias("logit"))
@@ -127,11 +146,15 @@ def ranked_rows(
     retrieval_weight: float,
     model_version: str,
     generated_at: datetime,
-    **evidence: Any,
+    events: DataFrame,
+    items: DataFrame,
+    models: Sequence[Model[Any]],
+    rank_constant: float,
 ) -> DataFrame:
-    """Turn lists (of `rerank`) into rows of `ranked`; `evidence` is what `with_reasons` takes."""
+    """Turn lists (of `rerank`) into rows of `ranked`; the evidence for reasons is that of `with_reasons`."""
     parts = [entry for name in PARTS for entry in (F.lit(name), F.col(name))]
-    return with_reasons(lists, as_of=as_of, **evidence).select(
+    explained = with_reasons(lists, events=events, items=items, models=models, as_of=as_of, rank_constant=rank_constant)
+    return explained.select(
         F.lit(as_of.date()).alias("run_date"),
         F.lit(as_of).alias("as_of"),
         "user_id",

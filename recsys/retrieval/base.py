@@ -17,7 +17,7 @@ from pydantic import Field
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from recsys.data import Table
+from recsys.data import Table, slice_of
 from recsys.data.callers import AnyFrame
 from recsys.data.log import Log
 from recsys.environment import BROADCAST_LIMIT_MB
@@ -49,7 +49,7 @@ class Retriever(Section, ABC):
 
     model: ClassVar[type[Model[Any]]]
     tables: ClassVar[Mapping[str, Table]] = {}
-    """Contracts of the model's frames, by frame; their partitions are `model_version`, `as_of` or `retriever`."""
+    """Contracts of the model's frames, by frame; their partitions are `model_version`, `as_of_key` or `retriever`."""
     features: ClassVar[tuple[Feature, ...]] = ()
     is_baseline: ClassVar[bool] = False
     """Whether evaluation compares with its list alone, and unknown users are given it."""
@@ -94,7 +94,7 @@ class Retriever(Section, ABC):
 
     def slice(self, table: Table, *, as_of: datetime, version: str) -> dict[str, Any]:
         """Which slice of one of its tables a run writes: the value of each partition column."""
-        values = {"model_version": version, "as_of": as_of, "retriever": self.name}
+        values = {"model_version": version, **slice_of(as_of), "retriever": self.name}
         return {column: values[column] for column in table.partitions}
 
     @property

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, LiteralString
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, GetJsonSchemaHandler, SerializeAsAny, ValidationError
-from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
+from pydantic_core import CoreSchema, InitErrorDetails
 
 from recsys.errors import ConfigError
 from recsys.retrieval.base import Retriever
-from recsys.retrieval.registry import defaults, get, kinds, nearest
+from recsys.retrieval.registry import defaults, get, kinds
+from recsys.settings import conflict, mistakes, nearest, retold, whole, with_layer
 
 RESERVED = ("candidates", "ranker", "final", "lists", "candidate", "audience")
 """Names that a retriever can't have: other stages of evaluation, features and saved files are called so."""
-
-SENTENCE: LiteralString = "sentence"
-"""Type of pydantic's errors whose message is a whole sentence."""
 
 
 def parse(value: Any) -> Retriever:
@@ -29,24 +27,18 @@ def parse(value: Any) -> Retriever:
     """
     if isinstance(value, Retriever):
         return value
-    if not isinstance(value, Mapping) or not isinstance(value.get("kind"), str):
-        raise _sentence(f"an entry of retrievers needs a kind: {{kind: …, …}}; known kinds: {', '.join(kinds())}")
-    cls = _class_of(value["kind"])
+    cls = _class_of(value.get("kind") if isinstance(value, Mapping) else None)
     name = _name_of(value)
     for key in value:
         if key not in cls.model_fields:
-            hint = nearest(str(key), sorted(cls.model_fields), "known keys")
-            raise _sentence(f"unknown key retrievers.{name}.{key}; {hint}")
+            hint = nearest(str(key), sorted(cls.model_fields), "known keys:")
+            raise whole(f"unknown key retrievers.{name}.{key}; {hint}")
     try:
         return cls.model_validate(dict(value))
     except ValidationError as error:
         lines = [
-            InitErrorDetails(
-                type=PydanticCustomError("of_retriever", "{text}", {"text": line["msg"]}),
-                loc=(str(name), *line["loc"]),
-                input=line["input"],
-            )
-            for line in error.errors()
+            InitErrorDetails(type=retold(line), loc=(name, *line["loc"]), input=line["input"])
+            for line in mistakes(error)
         ]
         raise ValidationError.from_exception_data("retrievers", lines) from None
 
@@ -61,7 +53,7 @@ def parse_all(value: Any) -> tuple[Retriever, ...]:
     """
     entries = by_name(defaults(), value) if isinstance(value, Mapping) else value
     if not isinstance(entries, Sequence) or isinstance(entries, str):
-        raise _sentence("retrievers is a list of entries, or a mapping of names to entries")
+        raise whole("retrievers is a list of entries, or a mapping of names to entries")
     return checked([parse(entry) for entry in entries])
 
 
@@ -74,14 +66,16 @@ def checked(retrievers: Sequence[Retriever]) -> tuple[Retriever, ...]:
         If there is none, or a name is reserved or occurs twice.
     """
     if not retrievers:
-        raise _sentence(f"retrievers is empty; give at least one, of the kinds {', '.join(kinds())}")
+        raise whole(f"retrievers is empty; give at least one, of the kinds {', '.join(kinds())}")
     seen: set[str] = set()
     for name in (retriever.name for retriever in retrievers):
         if name in RESERVED:
-            raise _sentence(f"retrievers.{name}: the name is reserved; give another name")
+            raise whole(f"retrievers.{name}: the name is reserved; give another name")
         if name.lower() in seen:
-            raise _sentence(f"two retrievers are called {name}; give one of them another name")
+            raise whole(f"two retrievers are called {name}; give one of them another name")
         seen.add(name.lower())
+    if not any(retriever.weight for retriever in retrievers):
+        raise conflict("every entry of retrievers has the weight 0, which leaves their proposals without an order")
     return tuple(retrievers)
 
 
@@ -91,35 +85,42 @@ def by_name(entries: Sequence[Any], layer: Mapping[Any, Any]) -> list[Any]:
     for name, change in layer.items():
         if change is None:
             if found.pop(name, None) is None:
-                raise _sentence(f"retrievers.{name}: there is no such entry; {nearest(name, list(found), 'entries')}")
+                raise whole(f"retrievers.{name}: there is no such entry; {nearest(str(name), list(found), 'entries:')}")
         elif not isinstance(change, Mapping):
-            raise _sentence(f"retrievers.{name} is a mapping of keys, or null to remove the entry")
+            raise whole(f"retrievers.{name} is a mapping of keys, or null to remove the entry")
         elif name in found and change.get("kind", _kind_of(found[name])) == _kind_of(found[name]):
-            found[name] = {**_plain(found[name]), **change}
+            found[name] = _changed(_plain(found[name]), change)
         else:
-            found[name] = {"name": name, "kind": change.get("kind") or _new_kind(name, found), **change}
+            kind = change.get("kind") or _new_kind(name, found)
+            found[name] = _changed({"name": name, "kind": kind}, change)
     return list(found.values())
+
+
+def _changed(entry: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    return with_layer(_class_of(entry["kind"]), entry, change, name=f"retrievers.{_name_of(entry)}")
 
 
 def _new_kind(name: str, found: Mapping[str, Any]) -> str:
     """The kind of a new entry that names none: its own name, where that is one and no other entry is of it."""
     same = [other for other, entry in found.items() if _kind_of(entry) == name]
     if same:
-        raise _sentence(
+        raise whole(
             f"retrievers.{name}: the entry of this kind is called {same[0]}; change retrievers.{same[0]}, or give a "
             f"second one a name of its own and kind: {name}"
         )
     if name not in kinds():
-        hint = nearest(str(name), list(found), "entries")
-        raise _sentence(f"retrievers.{name}: there is no such entry, and a new one needs a kind; {hint}")
+        hint = nearest(str(name), list(found), "entries:")
+        raise whole(f"retrievers.{name}: there is no such entry, and a new one needs a kind; {hint}")
     return name
 
 
-def _class_of(kind: str) -> type[Retriever]:
+def _class_of(kind: Any) -> type[Retriever]:
+    if not isinstance(kind, str):
+        raise whole(f"an entry of retrievers needs a kind: {{kind: …, …}}; known kinds: {', '.join(kinds())}")
     try:
         return get(kind)
     except ConfigError as error:
-        raise _sentence(str(error)) from None
+        raise whole(str(error)) from None
 
 
 def _plain(entry: Any) -> dict[str, Any]:
@@ -140,12 +141,15 @@ def _name_of(entry: Any) -> str:
     return str(entry.get("name") or (get(kind).model_fields["name"].default if kind in kinds() else kind))
 
 
-def _sentence(text: str) -> PydanticCustomError:
-    return PydanticCustomError(SENTENCE, "{text}", {"text": text})
+class _Entries:
+    """How layers of the list are merged, and its JSON schema: entries of any kind, or a mapping of names to changes."""
 
-
-class _Schema:
-    """The JSON schema of the list: an entry of any kind, or a mapping of names to changes."""
+    @staticmethod
+    def layered(below: Any, layer: Any) -> Any:
+        """Change the list by a mapping of names; another list replaces it."""
+        if not isinstance(layer, Mapping):
+            return layer
+        return by_name(below if isinstance(below, Sequence) else defaults(), layer)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -153,5 +157,5 @@ class _Schema:
         return {"anyOf": [{"type": "array", "items": {"anyOf": entries}}, {"type": "object"}]}
 
 
-Retrievers = Annotated[tuple[SerializeAsAny[Retriever], ...], BeforeValidator(parse_all), _Schema()]
+Retrievers = Annotated[tuple[SerializeAsAny[Retriever], ...], BeforeValidator(parse_all), _Entries()]
 """The type of the config's `retrievers`."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from pyspark import StorageLevel
@@ -20,6 +20,19 @@ def persisted(frame: DataFrame) -> Iterator[DataFrame]:
         yield kept
     finally:
         kept.unpersist()
+
+
+@contextmanager
+def persisting() -> Iterator[Callable[[DataFrame], DataFrame]]:
+    """Yield a function that keeps the frames it is given until the block ends; they may be larger than memory."""
+    with ExitStack() as held:
+
+        def keep(frame: DataFrame) -> DataFrame:
+            kept = frame.persist(StorageLevel.DISK_ONLY)
+            held.callback(kept.unpersist)
+            return kept
+
+        yield keep
 
 
 def first_k(rows: DataFrame, k: int) -> DataFrame:

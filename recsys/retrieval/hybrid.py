@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
+from numbers import Real
 from typing import Any
 
+from pydantic import ValidationError
 from pyspark.sql import DataFrame, SparkSession
 
 from recsys.data.callers import AnyFrame
@@ -19,6 +22,7 @@ from recsys.retrieval.base import Model, Retriever, check_k
 from recsys.retrieval.candidates import candidates
 from recsys.retrieval.entries import checked, parse
 from recsys.retrieval.settings import CandidatesSettings, SignalSettings
+from recsys.settings import nearest, refusal
 
 _COLUMNS = ("user_id", "item_id", "rank", "score", "sources")
 
@@ -41,7 +45,8 @@ class Hybrid:
     Raises
     ------
     ConfigError
-        If there is no retriever, two have one name, or a weight is for none of them.
+        If there is no retriever, two have one name, a weight is negative or for none of them, or `rrf_k` is not
+        positive.
     """
 
     def __init__(
@@ -51,21 +56,9 @@ class Hybrid:
         weights: Mapping[str, float] | None = None,
         rrf_k: float | None = None,
     ) -> None:
-        given = registry.defaults() if retrievers is None else retrievers
-        try:
-            unlike = checked(given)
-        except ValueError as error:
-            raise ConfigError(str(error)) from None
-        unknown = sorted(set(weights or {}) - {retriever.name for retriever in unlike})
-        if unknown:
-            raise ConfigError(f"a weight is given for {', '.join(unknown)}, which is no retriever of this hybrid")
-        self.retrievers = tuple(
-            retriever.model_copy(update={"weight": float(weights[retriever.name])})
-            if weights and retriever.name in weights
-            else retriever
-            for retriever in unlike
-        )
-        self.settings = CandidatesSettings() if rrf_k is None else CandidatesSettings(rrf_k=rrf_k)
+        unlike = _checked(registry.defaults() if retrievers is None else retrievers)
+        self.retrievers = _weighted(unlike, weights or {})
+        self.settings = _union({} if rrf_k is None else {"rrf_k": rrf_k})
 
     def fit(self, log: Log, *, signal: SignalSettings | None = None) -> HybridModel:
         """Fit every retriever; one that finds too little to learn from is left out, and a note says so.
@@ -145,6 +138,39 @@ class HybridModel:
         }
         frames = {place: frame for _, placed in parts for place, frame in placed.items()}
         saved.write(path, plain, {**frames, **self.audience.frames()}, overwrite=overwrite)
+
+
+def _checked(retrievers: Sequence[Retriever]) -> tuple[Retriever, ...]:
+    try:
+        return checked(retrievers)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _union(values: Mapping[str, Any]) -> CandidatesSettings:
+    try:
+        return CandidatesSettings.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(refusal("Hybrid", CandidatesSettings, error)) from None
+
+
+def _weighted(retrievers: Sequence[Retriever], weights: Mapping[str, float]) -> tuple[Retriever, ...]:
+    """Give retrievers other weights, by their names."""
+    names = [retriever.name for retriever in retrievers]
+    for name, weight in weights.items():
+        if name not in names:
+            hint = nearest(str(name), names, "they are")
+            raise ConfigError(f"a weight is given for {name}, which is no retriever of this hybrid; {hint}")
+        if not (isinstance(weight, Real) and 0 <= float(weight) < inf):
+            raise ConfigError(f"the weight of {name} is {weight!r}; give a number of at least 0")
+    return _checked(
+        [
+            retriever.model_copy(update={"weight": float(weights[retriever.name])})
+            if retriever.name in weights
+            else retriever
+            for retriever in retrievers
+        ]
+    )
 
 
 def _at_least(retriever: Retriever, k: int) -> Retriever:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ from recsys import data
 from recsys.data import RetrieverFeature, Table
 from recsys.errors import ConfigError
 from recsys.retrieval.base import Retriever
+from recsys.settings import nearest
 
 BUILT_IN = (
     "recsys.retrieval.als.retriever.Als",
@@ -22,7 +22,7 @@ BUILT_IN = (
 RANKER = "ctr"
 """Kind of the ranker's rows in `models`."""
 
-_SLICED_BY = {"model_version", "as_of", "retriever"}
+_SLICED_BY = {"model_version", data.AS_OF_KEY.name, "retriever"}
 _registered: dict[str, type[Retriever]] = {}
 
 C = TypeVar("C", bound=Retriever)
@@ -43,10 +43,20 @@ def register(cls: type[C]) -> type[C]:
     if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
         raise ConfigError(f"retriever kind {kind}: {taken.__module__}.{taken.__qualname__} has it already")
     for table in cls.tables.values():
-        if not set(table.partitions) <= _SLICED_BY:
-            raise ConfigError(f"table {table.name} of {kind}: partitions must be among {', '.join(sorted(_SLICED_BY))}")
+        _check_partitions(table, kind)
     _registered[kind] = cls
     return cls
+
+
+def _check_partitions(table: Table, kind: str) -> None:
+    if "as_of" in table.partitions:
+        key = data.AS_OF_KEY.name
+        raise ConfigError(
+            f"table {table.name} of {kind}: partitions by as_of mean other instants in other time zones; give it the "
+            f"column {key} (recsys.data.AS_OF_KEY) and partition it by {key} instead"
+        )
+    if not set(table.partitions) <= _SLICED_BY:
+        raise ConfigError(f"table {table.name} of {kind}: partitions must be among {', '.join(sorted(_SLICED_BY))}")
 
 
 def kinds() -> tuple[str, ...]:
@@ -65,7 +75,7 @@ def get(kind: str) -> type[Retriever]:
     """
     known = kinds()
     if kind not in known:
-        raise ConfigError(f"unknown kind of retriever {kind}; {nearest(kind, known, 'known kinds')}")
+        raise ConfigError(f"unknown kind of retriever {kind}; {nearest(kind, known, 'known kinds:')}")
     return _registered[kind]
 
 
@@ -127,9 +137,3 @@ def _load(dotted: str) -> type[Retriever]:
     module, _, name = dotted.rpartition(".")
     found: type[Retriever] = register(getattr(import_module(module), name))
     return found
-
-
-def nearest(word: str, known: Sequence[str], title: str) -> str:
-    """Name the nearest of some words, or all of them."""
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]}?" if close else f"{title}: {', '.join(known)}"

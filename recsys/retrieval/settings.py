@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from recsys.settings import NonNegativeFloat, PositiveFloat, PositiveInt, Section
+from recsys.data import EventType, EventTypesOrAll
+from recsys.settings import Entries, NonNegativeFloat, PositiveFloat, PositiveInt, Section, conflict
 
 UseValue = Literal["no", "log", "linear"]
+
+
+def _no(value: Any) -> Any:
+    """YAML reads a bare `no` as false."""
+    return "no" if value is False else value
 
 
 class SignalSettings(Section):
     """How strongly each event counts as interest in an item. Shared by every retriever."""
 
-    weights: dict[str, NonNegativeFloat] = Field(
+    weights: Annotated[dict[EventType, NonNegativeFloat], Entries()] = Field(
         default_factory=lambda: {
             "view": 1.0,
             "click": 1.0,
@@ -23,9 +29,9 @@ class SignalSettings(Section):
             "play": 1.0,
             "rating": 1.0,
         },
-        description="Weight of each event type that is a sign of interest; others are ignored",
+        description="Weight of each event type that is a sign of interest; others are ignored. A layer changes single entries, null removes one",
     )
-    use_value: UseValue = Field(
+    use_value: Annotated[UseValue, BeforeValidator(_no)] = Field(
         "no", description="Multiply by the event's value: not at all, by log(1 + value), or as it is"
     )
     half_life_days: PositiveFloat | None = Field(
@@ -35,6 +41,12 @@ class SignalSettings(Section):
     min_value: float | None = Field(
         None, description="Ignore ratings below this value (a low rating is no sign of interest)"
     )
+
+    @model_validator(mode="after")
+    def _counts_something(self) -> SignalSettings:
+        if not any(self.weights.values()):
+            raise conflict("signal.weights has no weight above 0, so no event would be a sign of interest; give one")
+        return self
 
 
 class CandidatesSettings(Section):
@@ -49,7 +61,7 @@ class CandidatesSettings(Section):
     )
     include_anonymous: bool = Field(False, description="Also recommend to visitors known by a session only")
     exclude_seen: bool = Field(True, description="Never recommend what the user has already seen")
-    seen_types: tuple[str, ...] = Field(
+    seen_types: EventTypesOrAll = Field(
         ("purchase", "play", "rating"), description="Event types that make an item seen; `*` for all"
     )
     exclude_unavailable: bool = Field(True, description="Never recommend an item that the catalog marks unavailable")

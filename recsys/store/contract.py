@@ -1,10 +1,11 @@
-"""A frame made ready for its table: columns selected, ordered and cast; keys checked to be unique."""
+"""A frame made ready for its table: columns selected, ordered and cast; keys, nulls and rules checked."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import cast
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -34,36 +35,63 @@ def conform(frame: DataFrame, table: Table) -> DataFrame:
     return frame.select(*(F.col(c.name).cast(c.type).alias(c.name) for c in table.columns))
 
 
-def require_unique(frame: DataFrame, table: Table) -> int:
-    """Check that no key occurs twice and that no key column is null.
+@dataclass(frozen=True)
+class Size:
+    """How many rows there are, over how many days of the table's `period_column` (0 where it has none)."""
 
-    Returns
-    -------
-    int
-        Number of rows of the frame.
+    rows: int = 0
+    days: int = 0
+
+
+def require_valid(frame: DataFrame, table: Table) -> Size:
+    """Check in one query that keys are unique, required columns are filled and every check of the table holds.
 
     Raises
     ------
     DataError
-        With the number of repeated keys; the keys themselves may be personal and are not shown.
+        With the number of repeated keys, the column or the rule; the keys themselves may be personal and are not shown.
     """
-    nulls = " OR ".join(f"{quote(column)} IS NULL" for column in table.key)
-    found = (
+    found = _measured(frame, table)
+    if found is None or found["rows"] is None:
+        return Size()
+    for place, column in enumerate(_required(table)):
+        if found[f"null_{place}"]:
+            raise DataError(
+                f"table {table.name}: column {column} may not be null, and is in {found[f'null_{place}']} rows; "
+                "nothing was written"
+            )
+    for name, rule in table.checks.items():
+        if found[f"check_{name}"]:
+            raise DataError(
+                f"table {table.name}: {found[f'check_{name}']} rows break the check {name} ({rule}); "
+                "nothing was written"
+            )
+    if found["repeated"]:
+        raise DataError(
+            f"table {table.name}: {found['repeated']} values of the key ({', '.join(table.key)}) occur more than once; "
+            "nothing was written"
+        )
+    return Size(int(found["rows"]), int(found["days"] or 0))
+
+
+def _required(table: Table) -> list[str]:
+    return [column.name for column in table.columns if not column.nullable or column.name in table.key]
+
+
+def _measured(frame: DataFrame, table: Table) -> Row | None:
+    broken = {f"null_{place}": f"{quote(name)} IS NULL" for place, name in enumerate(_required(table))}
+    # As Delta judges them: a rule that is null is broken.
+    broken |= {f"check_{name}": f"NOT coalesce({rule}, false)" for name, rule in table.checks.items()}
+    counted = [F.sum(F.expr(f"CASE WHEN {rule} THEN 1 ELSE 0 END")).alias(name) for name, rule in broken.items()]
+    day = F.col(table.period_column) if table.period_column else F.lit(None).cast("date")
+    return (
         frame.groupBy(*table.key)
-        .agg(F.count(F.lit(1)).alias("_copies"))
+        .agg(F.count(F.lit(1)).alias("_copies"), F.min(day).alias("_first"), F.max(day).alias("_last"), *counted)
         .agg(
             F.sum("_copies").alias("rows"),
-            F.sum(F.expr(f"CASE WHEN _copies > 1 OR {nulls} THEN 1 ELSE 0 END")).alias("repeated"),
-            F.sum(F.expr(f"CASE WHEN {nulls} THEN 1 ELSE 0 END")).alias("nulls"),
+            (F.datediff(F.max("_last"), F.min("_first")) + 1).alias("days"),
+            F.sum(F.expr("CASE WHEN _copies > 1 THEN 1 ELSE 0 END")).alias("repeated"),
+            *(F.sum(name).alias(name) for name in broken),
         )
         .first()
     )
-    if found is None or found["rows"] is None:
-        return 0
-    if found["repeated"]:
-        key = ", ".join(table.key)
-        raise DataError(
-            f"table {table.name}: {found['repeated']} values of the key ({key}) occur more than once or hold a null "
-            f"({found['nulls']} with a null); nothing was written"
-        )
-    return int(found["rows"])

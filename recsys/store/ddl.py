@@ -2,35 +2,57 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from delta.tables import DeltaTable
-from pyspark import StorageLevel
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import SparkSession
 
 from recsys.data import CONTRACT_VERSION, Column, Table
 from recsys.data.sql import literal, quote
 from recsys.errors import DataError
+from recsys.store.state import TableState
 
-_VERSION_PROPERTY = "recsys.contractVersion"
-_CONSTRAINT = "delta.constraints."
+VERSION_PROPERTY = "recsys.contractVersion"
+CONSTRAINT = "delta.constraints."
+MIGRATE = "spark-submit jobs/migrate.py --config …"
+"""The program that brings tables of earlier contracts up to date."""
 _PERIODS = {"day": None, "month": "date_format({column}, 'yyyy-MM')", "year": "year({column})"}
 _ROWS_PER_PARTITION = 100_000
 """A partition with fewer rows is not worth a file of its own."""
 
 
-def choose_period(frame: DataFrame, table: Table, period: str) -> str:
+def contract_of(state: TableState) -> int | None:
+    """Version of the contract that a table was written under, if it has one of the project's."""
+    found = state.properties.get(VERSION_PROPERTY, "")
+    return int(found) if found.isdigit() else None
+
+
+def require_current(table: Table, state: TableState) -> None:
+    """Check that a table was written under the contract that this version of the project reads.
+
+    Raises
+    ------
+    DataError
+        Naming the program that migrates it.
+    """
+    version = contract_of(state) or CONTRACT_VERSION
+    if version > CONTRACT_VERSION:
+        raise DataError(
+            f"table {table.name} was written under contract {version} by a newer version of recsys, which this one "
+            f"(contract {CONTRACT_VERSION}) can't read; install that version"
+        )
+    moved = table.period_column is None and state.partitions != table.partitions
+    if version < CONTRACT_VERSION or moved:
+        cut = f", partitioned by {', '.join(state.partitions) or 'nothing'}" if moved else ""
+        raise DataError(
+            f"table {table.name} was written under contract {version}{cut}, and this version of recsys reads contract "
+            f"{CONTRACT_VERSION}; migrate the warehouse once: {MIGRATE}"
+        )
+
+
+def choose_period(table: Table, period: str, *, rows: int, days: int) -> str:
     """Return the grain of a table's date partitions; `auto` looks at the rows per day of the first batch."""
     if table.period_column is None or period != "auto":
         return period
-    seen = frame.agg(
-        F.count(F.lit(1)).alias("rows"),
-        F.datediff(F.max(table.period_column), F.min(table.period_column)).alias("days"),
-    ).first()
-    rows_per_day = (seen["rows"] or 0) / ((seen["days"] or 0) + 1)  # type: ignore[index]
+    rows_per_day = rows / max(days, 1)
     if rows_per_day >= _ROWS_PER_PARTITION:
         return "day"
     return "month" if rows_per_day * 30 >= _ROWS_PER_PARTITION else "year"
@@ -49,7 +71,7 @@ def create(spark: SparkSession, table: Table, location: str, period: str, *, pat
         Its directory, if no catalog knows the table.
     """
     builder = (
-        DeltaTable.createIfNotExists(spark).comment(table.comment).property(_VERSION_PROPERTY, str(CONTRACT_VERSION))
+        DeltaTable.createIfNotExists(spark).comment(table.comment).property(VERSION_PROPERTY, str(CONTRACT_VERSION))
     )
     builder = builder.location(path) if path else builder.tableName(location)
     for column in table.columns:
@@ -69,70 +91,42 @@ def create(spark: SparkSession, table: Table, location: str, period: str, *, pat
             )
             partitions.append(name)
     for name, rule in table.checks.items():
-        builder = builder.property(f"{_CONSTRAINT}{name}", rule)
+        builder = builder.property(f"{CONSTRAINT}{name}", rule)
     if partitions:
         builder = builder.partitionedBy(*partitions)
     builder.execute()
 
 
-def evolve(spark: SparkSession, table: Table, location: str, delta: DeltaTable) -> None:
+def evolve(spark: SparkSession, table: Table, location: str, state: TableState) -> bool:
     """Add to an existing table the columns and checks that its declaration has and it lacks.
+
+    Returns
+    -------
+    bool
+        Whether something was added.
 
     Raises
     ------
     DataError
-        If a column's type differs from the declared one, or a new column is NOT NULL: that needs a migration.
+        If the table is of another contract, a column's type differs from the declared one, or a new column is
+        NOT NULL.
     """
-    detail = delta.detail().select("properties").first()
-    properties = (detail["properties"] if detail else None) or {}
-    stored = {field.name: field.dataType.simpleString() for field in delta.toDF().schema.fields}
-    added = [column for column in table.columns if column.name not in stored]
-    wrong = [c for c in table.columns if c.name in stored and stored[c.name] != _plain_type(c)]
+    require_current(table, state)
+    added = [column for column in table.columns if column.name not in state.columns]
+    wrong = [c for c in table.columns if c.name in state.columns and state.columns[c.name] != _plain_type(c)]
     if wrong or any(not column.nullable for column in added):
         names = ", ".join(column.name for column in [*wrong, *(c for c in added if not c.nullable)])
         raise DataError(
-            f"table {table.name} was written under another contract (version "
-            f"{properties.get(_VERSION_PROPERTY, '?')}, now {CONTRACT_VERSION}; columns {names}); move it away and run "
-            "the job that makes it again, or migrate it with ALTER TABLE"
+            f"table {table.name} was written under another contract (columns {names}); move it away and run the job "
+            "that makes it again, or migrate it with ALTER TABLE"
         )
     if added:
         columns = ", ".join(f"{quote(c.name)} {c.type} COMMENT {literal(c.comment)}" for c in added)
         spark.sql(f"ALTER TABLE {location} ADD COLUMNS ({columns})")
-    for name, rule in table.checks.items():
-        if f"{_CONSTRAINT}{name}" not in properties:
-            spark.sql(f"ALTER TABLE {location} ADD CONSTRAINT {quote(name)} CHECK ({rule})")
-
-
-@contextmanager
-def naming_violations(table: Table) -> Iterator[None]:
-    """Turn Delta's errors about constraints and nulls into one sentence that names the table and the rule."""
-    try:
-        yield
-    except Exception as error:
-        text = str(error)
-        check = re.search(r"CHECK constraint (\S+)", text)
-        null = re.search(r"NOT NULL constraint violated for column: ([\w.]+)", text)
-        if check:
-            name = check.group(1).strip("`").lower()
-            rule = table.checks.get(name, "")
-            raise DataError(
-                f"table {table.name}: a row breaks the check {name} ({rule}); nothing was written"
-            ) from error
-        if null:
-            raise DataError(
-                f"table {table.name}: column {null.group(1).rstrip('.')} may not be null; nothing was written"
-            ) from error
-        raise
-
-
-@contextmanager
-def written_once(frame: DataFrame) -> Iterator[DataFrame]:
-    """Persist a frame while it is checked and then written, so that its plan runs once."""
-    held = frame.persist(StorageLevel.MEMORY_AND_DISK)
-    try:
-        yield held
-    finally:
-        held.unpersist()
+    rules = {name: rule for name, rule in table.checks.items() if f"{CONSTRAINT}{name}" not in state.properties}
+    for name, rule in rules.items():
+        spark.sql(f"ALTER TABLE {location} ADD CONSTRAINT {quote(name)} CHECK ({rule})")
+    return bool(added or rules)
 
 
 def _plain_type(column: Column) -> str:

@@ -1,4 +1,4 @@
-"""Lists files on any file system that Spark's Hadoop client can reach."""
+"""Looks for files on any file system that Spark's Hadoop client can reach."""
 
 from __future__ import annotations
 
@@ -45,6 +45,13 @@ def list_files(spark: SparkSession, path: str, *, table: bool = False) -> list[I
         reason = str(error).splitlines()[0]
         raise ConfigError(f"path {path} can't be listed ({reason}); check input.root and the source's path") from error
     return sorted(found, key=lambda file: file.path)
+
+
+def file_exists(spark: SparkSession, path: str) -> bool:
+    """Whether a file or directory exists, on any file system that Spark's Hadoop client knows."""
+    jvm: Any = spark._jvm
+    place = jvm.org.apache.hadoop.fs.Path(path)
+    return bool(place.getFileSystem(spark._jsc.hadoopConfiguration()).exists(place))
 
 
 def _below(files: Any, directory: Any) -> list[InputFile]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -12,8 +13,15 @@ from recsys.data import Table
 from recsys.data.sql import literal, quote
 
 
-def between(table: Table, *, since: datetime | None = None, before: datetime | None = None) -> str:
+def between(
+    table: Table, *, since: datetime | None = None, before: datetime | None = None, columns: Sequence[str] = ()
+) -> str:
     """Write the condition on a table's time column: at or after one instant, strictly before another.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Columns of the stored table, which tell the grain of its partitions.
 
     Raises
     ------
@@ -23,14 +31,27 @@ def between(table: Table, *, since: datetime | None = None, before: datetime | N
     if table.time_column is None:
         raise ValueError(f"table {table.name} has no time column to bound")
     bounds = []
-    for instant, sign, date_sign in ((before, "<", "<="), (since, ">=", ">=")):
+    for instant, sign, period_sign in ((before, "<", "<="), (since, ">=", ">=")):
         if instant is None:
             continue
         bounds.append(f"{quote(table.time_column)} {sign} {literal(instant)}")
         if table.period_column:
-            # The same bound on the partition column, so that whole partitions are skipped.
-            bounds.append(f"{quote(table.period_column)} {date_sign} {literal(instant.date())}")
+            # The same bound on the partition column, so that whole partitions are skipped. A bound on the date would
+            # make Delta derive this one by itself, in a form that the optimizer then changes: so it would list the
+            # files of the table twice.
+            column, value = _period(table.period_column, instant, columns)
+            bounds.append(f"{quote(column)} {period_sign} {literal(value)}")
     return " AND ".join(bounds)
+
+
+def _period(column: str, instant: datetime, columns: Sequence[str]) -> tuple[str, date | int | str]:
+    """Return the partition column of a stored table, and the partition that an instant falls into."""
+    day, base = instant.astimezone(UTC).date(), column.removesuffix("_date")
+    if f"{base}_year" in columns:
+        return f"{base}_year", day.year
+    if f"{base}_month" in columns:
+        return f"{base}_month", f"{day:%Y-%m}"
+    return column, day
 
 
 def states_at(table: Table, frame: DataFrame, instant: datetime) -> DataFrame:

@@ -21,7 +21,7 @@ def merging(
     fill: Sequence[str],
     prune: Mapping[str, Any] | None,
 ) -> DeltaMergeBuilder:
-    """Build the MERGE of `Warehouse.merge`, which documents the parameters."""
+    """Build the MERGE of `recsys.store.writes.Merge`, which documents the parameters."""
     on = " AND ".join(f"t.{quote(column)} = s.{quote(column)}" for column in table.key)
     if prune:
         on += f" AND {condition(prune, alias='t')}"
@@ -37,7 +37,7 @@ def merging(
 
 
 def rows_merged(delta: DeltaTable, counts: DataFrame | None, *, since: int) -> int:
-    """Rows inserted and updated by a merge.
+    """Rows inserted and updated by the merge that has just run.
 
     Parameters
     ----------
@@ -46,12 +46,11 @@ def rows_merged(delta: DeltaTable, counts: DataFrame | None, *, since: int) -> i
     since : int
         Version of the table before the merge.
     """
-    merged = counts.first() if counts is not None else None
-    if merged is not None:
-        return int(merged["num_inserted_rows"] + merged["num_updated_rows"])
-    last = delta.history(1).select("version", "operationMetrics").first()
-    # A merge that finds nothing to do makes no commit; the newest one is then another writer's.
-    if last is None or last["version"] <= since:
+    if counts is not None:
+        merged = counts.first()
+        return int(merged["num_inserted_rows"] + merged["num_updated_rows"]) if merged is not None else 0
+    last = delta.history(1).select("version", "operation", "operationMetrics").first()
+    # A merge that finds nothing to do makes no commit; the newest one is then an earlier one.
+    if last is None or last["version"] <= since or last["operation"] != "MERGE":
         return 0
-    metrics = last["operationMetrics"]
-    return sum(int(metrics.get(f"numTargetRows{done}", 0)) for done in ("Inserted", "Updated"))
+    return sum(int(last["operationMetrics"].get(f"numTargetRows{done}", 0)) for done in ("Inserted", "Updated"))

@@ -13,8 +13,8 @@ import recsys
 from recsys import data
 
 
-def stamped(frame: DataFrame, **values: Any) -> DataFrame:
-    """Put a frame under its slice: one column with the same value in every row for each name given."""
+def stamped(frame: DataFrame, values: Mapping[str, Any]) -> DataFrame:
+    """Put a frame under its slice: one column with the same value in every row for each name."""
     return frame.select("*", *(F.lit(value).alias(name) for name, value in values.items()))
 
 
@@ -39,7 +39,7 @@ def version_row(
     data_versions : mapping of str to int
         Delta version of each table that the fit read.
     path : str, optional
-        Directory that the version was saved to; None where tables hold it all.
+        Directory that the version was saved to, relative to the warehouse; None where tables hold it all.
     checksums : mapping of str to str, optional
         SHA-256 of each file of the directory.
     """

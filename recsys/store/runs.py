@@ -1,28 +1,27 @@
-"""The `runs` table: one row per run, which is also the hold on the run's slice, and what follows from it."""
+"""The `runs` table: one row per run, which is also the hold on the run's slices, and what follows from it."""
 
 from __future__ import annotations
 
 import json
 import time
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from pyspark.sql import Row
 from pyspark.sql import functions as F
 
 import recsys
 from recsys import data
 from recsys.config import stamp
 from recsys.data import Table
-from recsys.errors import RecsysError
-from recsys.progress import Recorder
-from recsys.store.catalog import table_named
+from recsys.errors import NothingToDo, RecsysError
+from recsys.progress import Recorder, note
+from recsys.store.catalog import all_tables
 from recsys.store.holds import Hold
-from recsys.store.warehouse import Warehouse
+from recsys.store.tables import Tables
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,6 @@ class JobState:
         The job.
     config_hash : str
         Hash of the config keys that decide its result, and of its inputs outside the warehouse.
-    reads : frozenset of str
-        Tables that it reads.
     ignores_as_of : bool
         Once done for its inputs, it is done for every instant.
     config : str
@@ -47,118 +44,123 @@ class JobState:
 
     name: str
     config_hash: str
-    reads: frozenset[str] = frozenset()
     ignores_as_of: bool = False
     config: str = "{}"
     dataset: str | None = None
 
 
+@dataclass
+class Result:
+    """What a run leaves behind, for its row; filled while it goes on.
+
+    Attributes
+    ----------
+    reads, writes : dict of str to int
+        Table name to Delta version.
+    rows : dict of str to int
+        Table name to rows written.
+    files : list of str
+        Files beside the tables, relative to the warehouse.
+    """
+
+    reads: dict[str, int] = field(default_factory=dict)
+    writes: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
+
+
 class RunLog:
     """Writes and reads the `runs` table of a warehouse."""
 
-    def __init__(self, warehouse: Warehouse) -> None:
-        self.warehouse = warehouse
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
 
     @contextmanager
-    def holding(self, job: JobState, as_of: datetime, recorder: Recorder, *, lease_minutes: int) -> Iterator[str]:
-        """Hold the slice of a job and an instant until the block ends, and record how it ended.
-
-        Parameters
-        ----------
-        lease_minutes : int
-            A holder on another host whose heartbeat is older than this is taken as dead.
-
-        Yields
-        ------
-        str
-            The run's id.
-
-        Raises
-        ------
-        SliceHeldError
-            Naming the holder, if another living run holds the slice.
-        """
-        run_id = uuid.uuid4().hex
-        hold = Hold(self.warehouse, _first_values(run_id, job, as_of), lease_minutes=lease_minutes)
-        hold.take()
-        started = time.monotonic()
-        status, error = "failed", None
-        try:
-            with hold.kept_alive():
-                yield run_id
-            status = "done"
-        except RecsysError as problem:
-            error = str(problem)
-            raise
-        except BaseException as problem:
-            error = f"{type(problem).__name__}"
-            raise
-        finally:
-            seconds = round(time.monotonic() - started, 3)
-            hold.end({"status": status, "error": error, "seconds": seconds, **_recorded(recorder)})
-
-    def up_to_date(
+    def holding(
         self,
         job: JobState,
         as_of: datetime,
         *,
-        feeders: Collection[str] | None = None,
-        every_instant: Collection[str] = (),
-    ) -> bool:
-        """Tell whether a job is done for an instant, and nothing that decides its result has changed since.
-
-        It is not if its config, its outside inputs or the code changed; if a later run of its own took the slice under
-        another config or failed; or if a table that it reads has been written since it started. A write counts when a
-        job of `feeders`, for the same instant or listed in `every_instant`, put rows into the table.
+        slices: Sequence[str],
+        recorder: Recorder,
+        result: Result,
+        lease_minutes: float,
+    ) -> Iterator[Hold]:
+        """Hold slices until the block ends, and record how it ended.
 
         Parameters
         ----------
-        feeders : collection of str, optional
-            Jobs whose writes count, because some tables hold the work of several jobs (`models`). None: all others.
-        every_instant : collection of str
-            Jobs of which a write for any instant counts.
+        slices : sequence of str
+            What the run may write: `slices_of`.
+        result : Result
+            To be filled within the block.
+        lease_minutes : float
+            A holder on another host whose heartbeat is older than this is taken as dead.
+
+        Raises
+        ------
+        SliceHeldError
+            Naming the holder, if another living run holds one of the slices.
         """
-        if not self.warehouse.exists(data.RUNS):
-            return False
-        runs = self._runs(as_of, {*every_instant, *([job.name] if job.ignores_as_of else [])})
-        own = [run for run in runs if run["job"] == job.name and (job.ignores_as_of or run["same_instant"])]
-        now = (job.config_hash, recsys.__version__, "done")
-        mine = [run for run in own if (run["config_hash"], run["code_version"], run["status"]) == now]
-        if not mine:
-            return False
-        latest = max(mine, key=lambda run: run["started"])
-        if not job.ignores_as_of and max(run["started"] for run in own) > latest["started"]:
-            return False
-        others = [run for run in runs if run["job"] != job.name and (feeders is None or run["job"] in feeders)]
-        if any(_fed(job, run, since=latest["started"]) for run in others):
-            return False
-        written = [table_named(name) for name in latest["writes"]]
-        return all(table is not None and self.warehouse.exists(table) for table in written)
+        values = _first_values(uuid.uuid4().hex, job, as_of) | {"slices": list(slices)}
+        hold = Hold(self.tables, values, lease_minutes=lease_minutes)
+        hold.take()
+        started = time.monotonic()
+        status, error, first = "failed", None, None
+        try:
+            with hold.kept_alive():
+                yield hold
+                hold.require()
+            status = "done"
+        except BaseException as problem:
+            first = problem
+            status = "skipped" if isinstance(problem, NothingToDo) else "failed"
+            error = str(problem) if isinstance(problem, RecsysError) else type(problem).__name__
+            raise
+        finally:
+            steps = [{"name": s.name, "seconds": round(s.seconds, 3), "rows": s.rows} for s in recorder.steps]
+            seconds = round(time.monotonic() - started, 3)
+            try:
+                hold.end({"status": status, "error": error, "seconds": seconds, "steps": steps, **vars(result)})
+            except Exception as second:
+                if first is None:
+                    raise
+                # What stopped the run is what its user has to know; the row stays until the next run finds it dead.
+                note(f"how the run ended could not be written into runs ({type(second).__name__})")
 
     def last_config(self, job: str, *, dataset: str, wrote: Table) -> dict[str, Any] | None:
-        """Return the config of the newest run of a job that put rows of a dataset into a table; None without one."""
-        if not self.warehouse.exists(data.RUNS):
+        """Return the config of the newest run of a job that may have put a dataset into a table, if there is one."""
+        if not self.tables.exists(data.RUNS):
             return None
-        runs = self.warehouse.read(data.RUNS, where={"job": job, "dataset": dataset})
-        wrote_some = F.coalesce(F.col("rows")[wrote.name], F.lit(0)) > 0
-        newest = runs.where(wrote_some).orderBy(F.desc("started_at"), "run_id").select("config").first()
+        runs = self.tables.read(data.RUNS, where={"job": job, "dataset": dataset})
+        may_have_written = F.col("status").isin("done", "lost") | F.col("writes")[wrote.name].isNotNull()
+        newest = runs.where(may_have_written).orderBy(F.desc("started_at"), "run_id").select("config").first()
         found: dict[str, Any] | None = json.loads(newest["config"]) if newest else None
         return found
 
-    def _runs(self, as_of: datetime, every_instant: Collection[str]) -> list[Row]:
-        """Runs for an instant, and those of some jobs for any: a handful, however old the warehouse is."""
-        runs = self.warehouse.delta(data.RUNS).toDF()
-        same_instant = F.col("as_of") == F.lit(as_of)
-        return (
-            runs.where(same_instant | F.col("job").isin(list(every_instant)))
-            .select(
-                *("job", "config_hash", "code_version", "status", "rows", "writes"),
-                same_instant.alias("same_instant"),
-                F.unix_micros("started_at").alias("started"),
-                F.unix_micros("finished_at").alias("finished"),
-            )
+    def newest_rows(self) -> list[tuple[str, int, str]]:
+        """Return table, rows and job of what the newest run of each job that wrote the table put into it."""
+        if not self.tables.exists(data.RUNS):
+            return []
+        ended = self.tables.read(data.RUNS).where(F.col("status").isin("done", "skipped"))
+        newest = (
+            ended.select("job", "started_at", F.explode("rows").alias("name", "n"))
+            .groupBy("name", "job")
+            .agg(F.max_by("n", "started_at").alias("n"))
             .collect()
         )
+        order = {table.name: place for place, table in enumerate(all_tables())}
+        found = [(row["name"], row["n"], row["job"]) for row in newest]
+        return sorted(found, key=lambda one: (order.get(one[0], len(order)), one))
+
+    def newest_end(self, job: str, as_of: datetime | None) -> tuple[str, str | None] | None:
+        """Return status and error of a job's newest ended run, for an instant or for any; None if there is none."""
+        if not self.tables.exists(data.RUNS):
+            return None
+        runs = self.tables.read(data.RUNS, where={"job": job} | ({"as_of": as_of} if as_of else {}))
+        ended = runs.where("status <> 'running'").orderBy(F.desc("started_at"), "run_id")
+        newest = ended.select("status", "error").first()
+        return (newest["status"], newest["error"]) if newest else None
 
 
 def _first_values(run_id: str, job: JobState, as_of: datetime) -> dict[str, Any]:
@@ -172,14 +174,3 @@ def _first_values(run_id: str, job: JobState, as_of: datetime) -> dict[str, Any]
         "code_version": recsys.__version__,
         "config": job.config,
     }
-
-
-def _recorded(recorder: Recorder) -> dict[str, Any]:
-    steps = [{"name": step.name, "seconds": round(step.seconds, 3), "rows": step.rows} for step in recorder.steps]
-    return {"reads": recorder.reads, "writes": recorder.writes, "rows": recorder.rows, "steps": steps}
-
-
-def _fed(job: JobState, run: Row, *, since: int) -> bool:
-    """Whether a finished run put rows into a table that the job reads, after the job had started."""
-    wrote = {name for name, rows in run["rows"].items() if rows}
-    return bool(run["status"] == "done" and run["finished"] > since and job.reads & wrote)

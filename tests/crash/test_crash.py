@@ -7,12 +7,10 @@ Then it runs again, is killed later, and so on, until it may finish. The long fo
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,25 +23,11 @@ from recsys.pipeline.graph import ordered
 from recsys.pipeline.job import load_jobs
 from recsys.store import Warehouse
 from recsys.store.catalog import all_tables
-from tests.conftest import COVERAGE, QUICK_SPARK, QUICK_SQL
-from tests.support.shops import ROOT, SMALL, Shop, run_shop, shop_config
+from tests.support.programs import command_of
+from tests.support.shops import ROOT, Shop, run_shop, shop_config
 from tests.support.warehouses import Digests, digests
 
 Served = tuple[Config, Warehouse]
-
-
-def _command(job: str, shop: Shop, warehouse: Path) -> list[str]:
-    overrides = [f"input.root={shop.raw}", f"warehouse={warehouse}", "spark.driver_memory=2g", *SMALL]
-    quick = {"spark.driver.extraJavaOptions": QUICK_SPARK, f"spark.executorEnv.{COVERAGE}": "", **QUICK_SQL}
-    overrides.append(f"spark.conf={json.dumps(quick)}")
-    return [
-        sys.executable,
-        str(ROOT / "jobs" / f"{job}.py"),
-        f"--config={ROOT / 'conf/local.yaml'}",
-        f"--dataset={ROOT / 'conf/datasets/synthetic-shop.yaml'}",
-        f"--as-of={shop.as_of:%Y-%m-%dT%H:%M:%SZ}",
-        *(part for override in overrides for part in ("--set", override)),
-    ]
 
 
 def _run_killed_at(command: Sequence[str], event: str, step: str) -> bool:
@@ -89,7 +73,7 @@ def test_a_job_killed_between_its_writes_recovers(
     writes = [table.name for table in jobs[job].writes]
     if job != ordered(jobs)[0]:
         shutil.copytree(served[1].root, config.warehouse.path, ignore=shutil.ignore_patterns("runs", *writes))
-    command = _command(job, shop, tmp_path / "warehouse")
+    command = command_of(job, shop, tmp_path / "warehouse")
     assert _run_killed_at(command, "start", _steps(served, job)[-1]), "the job ended before it was killed"
     run_shop(spark, config, shop.as_of, first=job, last=job, force=True)
     warehouse = Warehouse(spark, config.warehouse)
@@ -106,7 +90,7 @@ def test_every_job_killed_at_three_points_leaves_the_tables_of_a_clean_run(
 ) -> None:
     warehouse = tmp_path / "warehouse"
     for job in ordered(load_jobs(ROOT / "jobs")):
-        command = _command(job, shop, warehouse)
+        command = command_of(job, shop, warehouse)
         steps = _steps(served, job)
         # A run that continues after a kill may skip what is done, but never its last step.
         for event, step in (("start", steps[0]), ("start", steps[len(steps) // 2]), ("done", steps[-1])):

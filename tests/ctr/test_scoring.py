@@ -21,7 +21,7 @@ from recsys.ctr.serving.bundle import ModelBundle
 from recsys.ctr.serving.scoring import score
 from recsys.ctr.serving.worker import score_batches
 from recsys.errors import DataError
-from recsys.pipeline import Context
+from recsys.pipeline import execute
 from recsys.retrieval import registry
 from recsys.store import Warehouse
 from tests.ctr import shop
@@ -70,6 +70,7 @@ def _examples(spark: SparkSession, warehouse: Warehouse, rows: int = 1200, posit
     known = {c.name for c in EXAMPLES.columns}
     frame = spark.range(rows).select(
         F.lit(AS_OF).alias("as_of"),
+        F.lit(stamp(AS_OF)).alias("as_of_key"),
         F.concat(F.lit("e"), F.col("id")).alias("example_id"),
         F.expr("CASE WHEN id % 5 < 3 THEN 'train' WHEN id % 5 = 3 THEN 'valid' ELSE 'test' END").alias("split"),
         F.concat(F.lit("u"), F.col("id") % 50).alias("user_id"),
@@ -86,7 +87,7 @@ def _examples(spark: SparkSession, warehouse: Warehouse, rows: int = 1200, posit
     )
     assert set(frame.columns) <= known
     missing = [F.lit(None).cast(c.type).alias(c.name) for c in EXAMPLES.columns if c.name not in frame.columns]
-    warehouse.replace(EXAMPLES, frame.select("*", *missing), where={"as_of": AS_OF})
+    warehouse.replace(EXAMPLES, frame.select("*", *missing), where=data.slice_of(AS_OF))
     snapshot = warehouse.path("snapshots", "ctr_examples", stamp(AS_OF))
     stored = warehouse.read(EXAMPLES)
     for split in ("train", "valid", "test"):
@@ -112,12 +113,12 @@ def _config(warehouse: Warehouse) -> Config:
 def test_the_job_makes_a_version_and_makes_it_again(spark: SparkSession, warehouse: Warehouse) -> None:
     _examples(spark, warehouse)
     config = _config(warehouse)
-    run(Context.of(spark, config, AS_OF))
+    execute(run, spark, config, AS_OF)
     (first,) = warehouse.read(data.MODELS).collect()
     assert first["kind"] == "ctr"
     assert first["model_version"].startswith("ctr-20200301T000000Z-")
     assert first["as_of"].astimezone(UTC) == AS_OF or first["as_of"] == AS_OF.replace(tzinfo=None)
-    bundle = ModelBundle.load(first["path"])
+    bundle = ModelBundle.load(warehouse.path(first["path"]))
     assert bundle.checksums == first["checksums"]
     assert {"item", "history", "position", "item_events_30d"} == {i.name for i in bundle.spec.inputs}
     metrics = first["metrics"]
@@ -125,7 +126,7 @@ def test_the_job_makes_a_version_and_makes_it_again(spark: SparkSession, warehou
     assert {"valid_auc_popularity", "valid_auc_position", "test_logloss_raw", "test_logloss_calibrated"} <= set(metrics)
     assert metrics["train_rows"] == 720
     assert Path(warehouse.path("tensorboard", first["model_version"])).is_dir()
-    run(Context.of(spark, config, AS_OF))
+    execute(run, spark, config, AS_OF)
     (second,) = warehouse.read(data.MODELS).collect()
     volatile = set(data.MODELS.volatile)
     assert {k: v for k, v in second.asDict().items() if k not in volatile} == {
@@ -136,18 +137,18 @@ def test_the_job_makes_a_version_and_makes_it_again(spark: SparkSession, warehou
 def test_without_positives_the_job_says_so(spark: SparkSession, warehouse: Warehouse) -> None:
     _examples(spark, warehouse, positives=False)
     with pytest.raises(DataError, match="all 720 training examples are negative"):
-        run(Context.of(spark, _config(warehouse), AS_OF))
+        execute(run, spark, _config(warehouse), AS_OF)
     assert not warehouse.exists(data.MODELS)
 
 
 def test_too_few_examples(spark: SparkSession, warehouse: Warehouse) -> None:
     _examples(spark, warehouse, rows=20)
     with pytest.raises(DataError, match="fewer than train_ctr.min_examples"):
-        run(Context.of(spark, _config(warehouse), AS_OF))
+        execute(run, spark, _config(warehouse), AS_OF)
 
 
 def test_without_a_snapshot(spark: SparkSession, warehouse: Warehouse) -> None:
     _examples(spark, warehouse)
     Path(warehouse.path("snapshots", "ctr_examples", stamp(AS_OF)), "manifest.json").unlink()
     with pytest.raises(DataError, match="holds no finished snapshot"):
-        run(Context.of(spark, _config(warehouse), AS_OF))
+        execute(run, spark, _config(warehouse), AS_OF)

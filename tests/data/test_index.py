@@ -11,6 +11,7 @@ from recsys import data
 from recsys.data.index import known_ids, new_rows
 from recsys.errors import DataError
 from recsys.store import Warehouse
+from tests.support.queries import counting_jobs
 
 pytestmark = pytest.mark.spark
 
@@ -79,3 +80,10 @@ def test_who_is_known(spark: SparkSession) -> None:
     assert sorted(row[0] for row in found.collect()) == ["profile", "u", "viewer"]
     with_anonymous = known_ids("user", as_of=AS_OF, events=events, include_anonymous=True)
     assert sorted(row[0] for row in with_anonymous.collect()) == ["anon:s1", "u"]
+
+
+def test_numbering_takes_few_jobs(spark: SparkSession) -> None:
+    known = spark.createDataFrame([("a", 1)], NONE)
+    with counting_jobs(spark) as jobs:
+        assert as_map(new_rows("item", ids(spark, "a", "b", "c"), known, as_of=AS_OF)).keys() == {"b", "c"}
+    assert jobs.count <= 10

@@ -83,6 +83,18 @@ def test_pandas_frames_are_taken_as_they_are(spark: SparkSession) -> None:
     assert [tuple(row) for row in rows] == [("1", "rating", 4.0, 1_717_200_000), ("2", "rating", None, 1_717_286_400)]
 
 
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
+def test_the_time_zone_of_the_driver_changes_no_log(spark: SparkSession, in_new_york: None, zone: str | None) -> None:
+    """Frames of pandas, with and without a zone of their own, just before and after clocks changed in New York."""
+    wall = pd.Series(pd.to_datetime(["2024-03-10 02:30:00", "2024-03-10 07:30:00"]))
+    times = wall if zone is None else wall.dt.tz_localize("UTC").dt.tz_convert(zone)
+    made = Log.from_frame(pd.DataFrame({"customer": [1, 1], "sku": ["a", "b"], "ts": times}), **NAMES)
+    first, second = (part.events for part in made.split(datetime(2024, 3, 10, 7, 30)))
+    assert first.select(F.unix_seconds("event_time")).collect() == [(1_710_037_800,)]
+    assert second.select(F.unix_seconds("event_time")).collect() == [(1_710_055_800,)]
+    assert made.as_of == datetime(2024, 3, 10, 7, 30, 0, 1, tzinfo=UTC)
+
+
 def test_types_of_action_are_those_of_the_contract(spark: SparkSession) -> None:
     schema = "customer int, sku string, ts string, what string"
     made = Log.from_frame(frame(spark, [(1, "a", "2024-06-01", "purchase")], schema), **NAMES, event_type="what")

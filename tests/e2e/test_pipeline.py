@@ -114,7 +114,7 @@ def test_the_report_and_the_model_are_on_disk(served: Served) -> None:
     assert "NDCG" in reports[0].read_text(encoding="utf-8")
     model = warehouse.read(data.MODELS).where("kind = 'ctr'").first()
     assert model is not None
-    assert Path(model["path"]).is_dir()
+    assert (Path(config.warehouse.path) / model["path"]).is_dir()
     assert model["checksums"]
 
 

@@ -84,11 +84,26 @@ def test_lists_may_use_the_callers_columns(test_log: Log) -> None:
         ("ndgc@10", "'ndgc@10' is not known; did you mean ndcg"),
         ("ndcg", "has no cut-off; write for example ndcg@10"),
         ("ndcg@0", "has no cut-off"),
+        ("ndcg@²", "has no cut-off"),
     ],
 )
 def test_a_wrong_metric_is_refused(test_log: Log, metric: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         evaluate(lists(ROWS), test_log, metrics=[metric])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"metrics": []}, "metrics is empty; give at least one, such as ndcg@10"),
+        ({"metrics": "ndcg@10"}, r"metrics is 'ndcg@10'; give a list, such as \['ndcg@10'\]"),
+        ({"metrics": ["ndcg@10", "map@5", "ndcg@10"]}, "metrics has ndcg@10 twice"),
+        ({"resamples": 0}, "resamples is 0; intervals need at least 1"),
+    ],
+)
+def test_arguments_that_give_no_figure_are_refused(test_log: Log, arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        evaluate(lists(ROWS), test_log, **arguments)
 
 
 @pytest.mark.parametrize(

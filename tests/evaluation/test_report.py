@@ -71,7 +71,7 @@ def test_the_whole_report() -> None:
             figures=figures(),
             examples=examples,
             broken=[{"target_table": "events", "reason": "missing:user_id", "n": 4321}],
-            tables=[("events", 1000000)],
+            tables=[("events", 1000000, "clean")],
             curves=curves,
             places=[("tables", "/warehouse")],
         )

@@ -15,7 +15,7 @@ from recsys.ctr.training.shards import snapshot_shards
 from recsys.environment import WarehouseSettings
 from recsys.errors import DataError, NothingToDo
 from recsys.features import examples, sampling
-from recsys.pipeline import Context
+from recsys.pipeline import execute
 from recsys.pipeline.graph import learns_from_lists
 from recsys.retrieval import registry
 from recsys.store import Warehouse
@@ -159,7 +159,7 @@ def config(warehouse: Warehouse, **values: Any) -> Config:
 
 
 def table(warehouse: Warehouse) -> list[tuple[Any, ...]]:
-    rows = warehouse.read(EXAMPLES, where={"as_of": AS_OF}).collect()
+    rows = warehouse.read(EXAMPLES, where=data.slice_of(AS_OF)).collect()
     return sorted((tuple(row) for row in rows), key=str)
 
 
@@ -175,11 +175,11 @@ def test_both_jobs_twice_and_with_a_future(spark: SparkSession, warehouse: Wareh
     warehouse.replace(data.EVENTS, logs.frame(spark, data.EVENTS, past), where={})
     warehouse.replace(data.IMPRESSIONS, logs.frame(spark, data.IMPRESSIONS, lists), where={})
     with pytest.raises(DataError, match="features"):
-        ctr_examples.run(Context.of(spark, cfg, AS_OF))
-    features.run(Context.of(spark, cfg, AS_OF))
-    ctr_examples.run(Context.of(spark, cfg, AS_OF))
+        execute(ctr_examples.run, spark, cfg, AS_OF)
+    execute(features.run, spark, cfg, AS_OF)
+    execute(ctr_examples.run, spark, cfg, AS_OF)
     first = table(warehouse)
-    assert len(first) == len(lists) and {row[2] for row in first} == {"train", "valid", "test"}
+    assert len(first) == len(lists) and {row[3] for row in first} == {"train", "valid", "test"}
     shards = snapshot_shards(warehouse.path("snapshots", "ctr_examples", stamp(AS_OF)))
     assert sum(shard.rows for found in shards.values() for shard in found) == len(first)
     # The future arrives, with lists and labels of its own; nothing changes.
@@ -188,9 +188,9 @@ def test_both_jobs_twice_and_with_a_future(spark: SparkSession, warehouse: Wareh
     more = logs.frame(spark, data.IMPRESSIONS, shown("later", AS_OF, {"i0": 1.0}))
     warehouse.merge(data.IMPRESSIONS, more, update=False)
     before = warehouse.version(data.USER_DAILY)
-    features.run(Context.of(spark, cfg, AS_OF))
+    execute(features.run, spark, cfg, AS_OF)
     assert warehouse.version(data.USER_DAILY) == before  # no day was stale
-    ctr_examples.run(Context.of(spark, cfg, AS_OF))
+    execute(ctr_examples.run, spark, cfg, AS_OF)
     assert table(warehouse) == first
 
 
@@ -198,23 +198,23 @@ def test_candidates_of_an_earlier_instant_if_nothing_was_shown(spark: SparkSessi
     cfg = config(warehouse)
     log = logs.frame(spark, data.EVENTS, [e for e in logs.events(2, 150) if e["event_time"] < AS_OF])
     warehouse.replace(data.EVENTS, log, where={})
-    features.run(Context.of(spark, cfg, AS_OF))
+    execute(features.run, spark, cfg, AS_OF)
     with pytest.raises(DataError, match="--to candidates --as-of 2021-03-03T12:30:00Z"):
-        ctr_examples.run(Context.of(spark, cfg, AS_OF))
+        execute(ctr_examples.run, spark, cfg, AS_OF)
     start = ago(days=7)
     warehouse.replace(data.CANDIDATES, candidates(spark, start, 5, 7), where={"run_date": start.date()})
-    ctr_examples.run(Context.of(spark, cfg, AS_OF))
-    rows = warehouse.read(EXAMPLES, where={"as_of": AS_OF}).collect()
+    execute(ctr_examples.run, spark, cfg, AS_OF)
+    rows = warehouse.read(EXAMPLES, where=data.slice_of(AS_OF)).collect()
     assert {r["label"] for r in rows} == {0.0, 1.0} and {r["als_rank"] for r in rows} == {1.0}
     users = {(r["user_id"], r["split"]) for r in rows}
     assert len(users) == len({user for user, _ in users})
     with pytest.raises(NothingToDo, match="none was taken up"):
-        ctr_examples.run(Context.of(spark, config(warehouse, label_types=["play"]), AS_OF))
+        execute(ctr_examples.run, spark, config(warehouse, label_types=["play"]), AS_OF)
     assert table(warehouse) == [], "examples of another config stay to be learned from"
     with pytest.raises(NothingToDo, match="the training split is empty"):
-        train_ctr.run(Context.of(spark, cfg, AS_OF))
+        execute(train_ctr.run, spark, cfg, AS_OF)
     with pytest.raises(NothingToDo, match="none was followed by"):
-        ctr_examples.run(Context.of(spark, config(warehouse, origin="impressions"), AS_OF))
+        execute(ctr_examples.run, spark, config(warehouse, origin="impressions"), AS_OF)
 
 
 LISTS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from recsys import data
 from recsys.errors import DataError
@@ -13,6 +13,7 @@ from recsys.features import daily
 from recsys.features import entities as features
 from tests.features import logs
 from tests.features.logs import AS_OF, Row
+from tests.support.queries import counting_jobs
 
 pytestmark = pytest.mark.spark
 TODAY = AS_OF.date()
@@ -132,9 +133,9 @@ def test_only_missing_and_changed_days_are_stale(spark: SparkSession) -> None:
     kept = daily.daily_partials(logs.frame(spark, data.EVENTS, before), entity="item")
     log = logs.frame(spark, data.EVENTS, after)
 
-    def stale(partials: object) -> list[int]:
-        found = daily.stale_days(log, partials, since=date(2021, 3, 1), until=date(2021, 3, 10))  # type: ignore[arg-type]
-        return sorted(row.event_date.day for row in found.collect())
+    def stale(partials: DataFrame) -> list[int]:
+        counts = daily.day_counts(log, {"item": partials}, since=date(2021, 3, 1), until=date(2021, 3, 10))
+        return [day.day for day in counts.stale("item")]
 
     # Day 2 grew, 3 vanished, 4 now has a robot, 5 is new; 10 is not over yet.
     assert stale(kept) == [2, 3, 4, 5]
@@ -151,3 +152,16 @@ def test_an_instant_before_the_log_names_the_time_that_the_log_covers(spark: Spa
         daily.require_past(log, at)
     with pytest.raises(DataError, match="table events is empty"):
         daily.require_past(log.limit(0), at)
+
+
+def test_both_partials_are_checked_in_one_query(spark: SparkSession) -> None:
+    at = datetime(2021, 3, 4, 9, tzinfo=UTC)
+    log = logs.frame(spark, data.EVENTS, [logs.event(event_id="e", user_id="u", item_id="i", event_time=at)])
+    partials = {entity: daily.daily_partials(log, entity=entity) for entity in daily.TABLES}
+    kept = {entity: partial.localCheckpoint() for entity, partial in partials.items()}
+    with counting_jobs(spark) as jobs:
+        daily.require_complete(log, kept, since=date(2021, 3, 1), until=date(2021, 3, 10))
+    assert jobs.count <= 4
+    with pytest.raises(DataError, match="item_daily does not match the events of 2021-03-04"):
+        partly = {**kept, "item": kept["item"].limit(0)}
+        daily.require_complete(log, partly, since=date(2021, 3, 1), until=date(2021, 3, 10))

@@ -290,17 +290,9 @@ def test_a_relative_path_needs_a_root(spark: SparkSession) -> None:
         opened(spark, None, "/nowhere")
 
 
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"earliest": "long ago"}, "clean.earliest 'long ago' is not a date"),
-        ({"latest": "2024-13-01"}, "clean.latest '2024-13-01' is not a date"),
-        ({"earliest": "2030-01-01"}, "is not before clean.latest"),
-    ],
-)
-def test_dates_of_the_config(changes: dict[str, Any], says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
-        Bounds.of(CleanSettings(**changes), now=NOW, max_list_length=1)
+def test_the_earliest_date_is_not_in_the_future() -> None:
+    with pytest.raises(ConfigError, match="is not before clean.latest"):
+        Bounds.of(CleanSettings(earliest="2030-01-01"), now=NOW, max_list_length=1)
 
 
 @pytest.mark.parametrize(

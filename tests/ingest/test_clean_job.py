@@ -14,10 +14,10 @@ from jobs import clean
 from recsys import data
 from recsys.config import Config
 from recsys.errors import ConfigError, DataError
-from recsys.pipeline import Context, execute
+from recsys.pipeline import execute
 from recsys.store import Warehouse
-from recsys.store.runs import RunLog
 from tests.ingest.support import EVENT_COLUMNS, dataset, event, lines, opened, source, write
+from tests.store.jobs import is_done
 
 pytestmark = pytest.mark.spark
 
@@ -61,18 +61,18 @@ def test_re_runs_and_later_batches(spark: SparkSession, tmp_path: Path) -> None:
     warehouse = Warehouse(spark, cfg.warehouse)
     write(root, "events/1.json", lines([event(), event(id="e2", price="n/a"), event(id="e3"), event(id="e3")]))
     write(root, "goods.csv", "sku,title\ni1,One\n")
-    clean.run(Context.of(spark, cfg, AS_OF))
+    execute(clean.run, spark, cfg, AS_OF)
     first = content(warehouse)
     assert [len(first[name]) for name in ("events", "items", "quarantine")] == [2, 1, 2]
 
-    clean.run(Context.of(spark, cfg, AS_OF))
+    execute(clean.run, spark, cfg, AS_OF)
     assert content(warehouse) == first
 
     # The next delivery sends an event again, under another file name, and changes a title.
     (root / "events/1.json").unlink()
     write(root, "events/2.json", lines([event(), event(id="e4", time="2024-06-01T00:00:00Z")]))
     write(root, "goods.csv", "sku,title\ni1,Uno\ni2,Two\n")
-    clean.run(Context.of(spark, cfg, AS_OF))
+    execute(clean.run, spark, cfg, AS_OF)
     rows = {row["event_id"]: row for row in warehouse.read(data.EVENTS).collect()}
     assert sorted(rows) == ["e1", "e3", "e4"]
     assert rows["e1"]["batch_id"] == rows["e3"]["batch_id"] != rows["e4"]["batch_id"]
@@ -88,7 +88,7 @@ def test_nothing_is_written_beyond_the_limit(spark: SparkSession, tmp_path: Path
     cfg = config(tmp_path / "raw", tmp_path / "w")
     write(tmp_path / "raw", "events/1.json", lines([event(), event(id="e2", price="n/a")]))
     with pytest.raises(DataError, match=r"events: 50% of 2 rows are broken.*bad_type:price in 1.*1\.json"):
-        clean.run(Context.of(spark, cfg, AS_OF))
+        execute(clean.run, spark, cfg, AS_OF)
     assert not any(Warehouse(spark, cfg.warehouse).exists(table) for table in (data.EVENTS, data.QUARANTINE))
     assert held(spark) == []
 
@@ -130,9 +130,9 @@ def test_datasets_of_a_warehouse_do_not_share_ids(spark: SparkSession, tmp_path:
     cfg = config(tmp_path / "raw", tmp_path / "w")
     write(tmp_path / "raw", "events/1.json", lines([event()]))
     write(tmp_path / "raw", "goods.csv", "sku,title\ni1,One\n")
-    clean.run(Context.of(spark, cfg, AS_OF))
+    execute(clean.run, spark, cfg, AS_OF)
     with pytest.raises(DataError, match="1 values of item_id in dataset branch already belong to another dataset"):
-        clean.run(Context.of(spark, changed(cfg, name="branch"), AS_OF))
+        execute(clean.run, spark, changed(cfg, name="branch"), AS_OF)
     assert {row["source"] for row in Warehouse(spark, cfg.warehouse).read(data.ITEMS).collect()} == {"shop"}
 
 
@@ -152,11 +152,11 @@ def test_a_label_resolved_later_is_filled_in(spark: SparkSession, tmp_path: Path
     cfg = changed(config(tmp_path / "raw", tmp_path / "w"), sources=[shown])
     first = [{**row, "item_id": f"i{n}", "position": n, "label": label} for n, label in ((1, None), (2, None), (3, 0))]
     write(tmp_path / "raw", "shown/1.json", lines(first))
-    clean.run(Context.of(spark, cfg, AS_OF))
+    execute(clean.run, spark, cfg, AS_OF)
     later = [{**row, "item_id": f"i{n}", "position": n, "label": label} for n, label in ((1, 1), (2, None), (3, 1))]
     write(tmp_path / "raw", "shown/2.json", lines(later))
     (tmp_path / "raw/shown/1.json").unlink()
-    clean.run(Context.of(spark, cfg, AS_OF))
+    execute(clean.run, spark, cfg, AS_OF)
     labels = {r["item_id"]: r["label"] for r in Warehouse(spark, cfg.warehouse).read(data.IMPRESSIONS).collect()}
     assert labels == {"i1": 1.0, "i2": None, "i3": 0.0}
 
@@ -165,10 +165,9 @@ def test_cleaning_is_up_to_date_until_a_file_arrives(spark: SparkSession, tmp_pa
     cfg = config(tmp_path / "raw", tmp_path / "w")
     write(tmp_path / "raw", "events/1.json", lines([event()]))
     execute(clean.run, spark, cfg, AS_OF)
-    log = RunLog(Warehouse(spark, cfg.warehouse))
 
     def up_to_date(at: datetime = AS_OF) -> bool:
-        return log.up_to_date(clean.run.state(spark, cfg), at)
+        return is_done(spark, clean.run, cfg, at)
 
     assert up_to_date() and up_to_date(AS_OF + timedelta(days=1))
     file = write(tmp_path / "raw", "events/2.json", lines([event(id="e2")]))

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from tests.ingest.support import SETTINGS, clean, dataset, event, lines, source, write
+from recsys.ingest.flow import cleaned
+from recsys.ingest.outcome import Origin
+from tests.ingest.support import NOW, SETTINGS, clean, dataset, event, lines, opened, source, write
+from tests.support.queries import counting_jobs
 
 pytestmark = pytest.mark.spark
 
@@ -118,3 +121,25 @@ def test_a_basket_becomes_one_event_per_item(spark: SparkSession, tmp_path: Path
     found = clean(spark, dataset(source(path="o.json", columns=columns, explode=["item_id", "quantity"])), tmp_path)
     rows_found = sorted((r["event_id"], r["item_id"], r["quantity"], r["position"]) for r in found.tables["events"])
     assert rows_found == [("o1-1", "a", 1.0, None), ("o1-2", "b", 2.0, None), ("o1-3", "a", 3.0, None)]
+
+
+def test_a_batch_costs_few_jobs_however_many_sources_it_has(spark: SparkSession, tmp_path: Path) -> None:
+    """Fates, repeats and robots are each asked once for all sources; each source adds little but its own parsing."""
+    goods = {
+        "name": "goods",
+        "table": "items",
+        "path": "goods.json",
+        "format": "json",
+        "columns": {"item_id": "sku", "title": "title"},
+    }
+    people = {**goods, "name": "people", "table": "users", "path": "people.json", "columns": {"user_id": "id"}}
+    write(tmp_path, "events.json", lines([event(), event(), event(id="e2")]))
+    write(tmp_path, "goods.json", lines([{"sku": "i1", "title": "One"}] * 2))
+    write(tmp_path, "people.json", lines([{"id": "u1"}] * 2))
+    batch = opened(spark, dataset(source(), goods, people), tmp_path)
+    with (
+        counting_jobs(spark) as jobs,
+        cleaned(batch.frames, origin=Origin(batch.dataset, batch.batch_id, NOW, batch.root), settings=SETTINGS) as rows,
+    ):
+        assert {one.table for one in rows.tallies} == {"events", "items", "users"}
+    assert jobs.count <= 22

@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 
 from recsys.errors import DataError
 from recsys.publishing import gates as publishing
+from tests.support.queries import counting_jobs
 
 pytestmark = pytest.mark.spark
 
@@ -89,3 +90,9 @@ def test_shut_gates_are_named_with_the_way_out(spark: SparkSession) -> None:
     assert "nothing was published for 2020-01-10" in text
     assert "users_with_list: 0.5" in text and "at least 0.9" in text and "publish.min_users_share" in text
     assert "seen_items: 2 rows are seen, at most 0" in text
+
+
+def test_all_gates_are_measured_in_one_pass(spark: SparkSession) -> None:
+    with counting_jobs(spark) as jobs:
+        assert shut(measured(spark, GOOD, blocked_items=["z"], blocked_categories=["q"])) == {}
+    assert jobs.count <= 8

@@ -18,13 +18,13 @@ from recsys import data
 from recsys.config import Config
 from recsys.environment import WarehouseSettings
 from recsys.errors import DataError, NothingToDo
-from recsys.pipeline import Context
+from recsys.pipeline import execute
 from recsys.publishing.gates import published
 from recsys.rerank.lists import newest_model
 from recsys.retrieval import registry
 from recsys.retrieval.settings import SignalSettings
-from recsys.store import Warehouse
-from recsys.store.retrievers import Stored
+from recsys.store import PinnedWarehouse, Warehouse
+from recsys.store.retrievers import Fit, writes_of
 
 pytestmark = pytest.mark.spark
 
@@ -129,11 +129,15 @@ def shelf(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> str:
         "neighbors": [{"item_id": "i0", "rank": 1, "neighbor_id": "i2", "score": 1.0, "support": 2}],
         "popular": listed,
     }
+    fits: list[Fit] = []
     for retriever in registry.defaults():
         frames = {name: rows_for(spark, table, learned[name]) for name, table in retriever.tables.items()}
-        partitions = {column for table in retriever.tables.values() for column in table.partitions}
+        partitions = {"as_of", *(column for table in retriever.tables.values() for column in table.partitions)}
         model = retriever.model(retriever, {name: frame.drop(*partitions) for name, frame in frames.items()})
-        Stored(warehouse, retriever, AS_OF, SignalSettings()).write(model, config="{}")
+        fits.append((retriever, model))
+    pinned = PinnedWarehouse(spark, warehouse.config)
+    for write in writes_of(pinned, fits, as_of=AS_OF, signal=SignalSettings(), config="{}"):
+        warehouse.write(write)
     return warehouse.root
 
 
@@ -151,9 +155,9 @@ def published_shelf(spark: SparkSession, shelf: str, tmp_path_factory: pytest.Te
     warehouse = Warehouse(spark, config.warehouse)
     warehouse.replace(data.EVENTS, rows_for(spark, data.EVENTS, PAST), where={})
     with pytest.raises(DataError, match="run the job rank first"):
-        publish.run(Context.of(spark, config, AS_OF))
-    rank.run(Context.of(spark, config, AS_OF))
-    publish.run(Context.of(spark, config, AS_OF))
+        execute(publish.run, spark, config, AS_OF)
+    execute(rank.run, spark, config, AS_OF)
+    execute(publish.run, spark, config, AS_OF)
     return warehouse
 
 
@@ -189,7 +193,7 @@ def test_rank_and_publish(published_shelf: Warehouse) -> None:
 
 def test_evaluate_twice(spark: SparkSession, config: Config, warehouse: Warehouse) -> None:
     warehouse.merge(data.EVENTS, rows_for(spark, data.EVENTS, LATER), update=False)
-    evaluate.run(Context.of(spark, config, AS_OF))
+    execute(evaluate.run, spark, config, AS_OF)
     found = {(r["stage"], r["slice"], r["metric"], r["k"]): r for r in warehouse.read(data.METRICS).collect()}
     # Truth: u1 i2 (i0 was seen), u2 i5, newcomer i1; the robot and what comes after the horizon do not count.
     assert found["final", "all", "recall", 1]["value"] == pytest.approx(1 / 3)
@@ -210,7 +214,7 @@ def test_evaluate_twice(spark: SparkSession, config: Config, warehouse: Warehous
     assert not re.search(r"(src|href)=\"(?!data:)", report), "the file stands alone"
 
     first = content(warehouse, data.METRICS)
-    evaluate.run(Context.of(spark, config, AS_OF))
+    execute(evaluate.run, spark, config, AS_OF)
     assert content(warehouse, data.METRICS) == first
     assert spark.table("metrics_latest").where("stage = 'final-popular'").count() > 0
     _readers_agree(spark, warehouse)
@@ -238,14 +242,14 @@ def test_a_second_run_after_a_future_came_changes_nothing(
 ) -> None:
     before = [content(warehouse, table) for table in (data.RANKED, data.RECOMMENDATIONS)]
     with pytest.raises(NothingToDo, match="no user has a relevant event"):
-        evaluate.run(Context.of(spark, config, AS_OF))
+        execute(evaluate.run, spark, config, AS_OF)
     planted = [event("u1", "i2", "purchase", 0), event("u1", "i4", "purchase", 0.1), *LATER]
     later = rows_for(spark, data.EVENTS, planted)
     warehouse.merge(data.EVENTS, later, update=False)
     state = {**item("i2", "even", available=False), "valid_from": AS_OF + timedelta(hours=1), "title": "Future title"}
     warehouse.merge(data.ITEMS, rows_for(spark, data.ITEMS, [state]), update=False)
-    rank.run(Context.of(spark, config, AS_OF))
-    publish.run(Context.of(spark, config, AS_OF))
+    execute(rank.run, spark, config, AS_OF)
+    execute(publish.run, spark, config, AS_OF)
     assert [content(warehouse, table) for table in (data.RANKED, data.RECOMMENDATIONS)] == before
     _readers_agree(spark, warehouse)
 
@@ -255,7 +259,7 @@ def test_a_shut_gate_leaves_what_was_published(spark: SparkSession, config: Conf
     gone = {**item("i2", "even", available=False), "valid_from": AS_OF - timedelta(hours=1)}
     warehouse.merge(data.ITEMS, rows_for(spark, data.ITEMS, [gone]), update=False)
     with pytest.raises(DataError, match="gate unavailable_items: 1 rows"):
-        publish.run(Context.of(spark, config, AS_OF))
+        execute(publish.run, spark, config, AS_OF)
     assert warehouse.version(data.RECOMMENDATIONS) == version
 
 
@@ -266,11 +270,11 @@ def test_lists_of_another_instant_of_the_day_are_not_taken(
     warehouse.merge(data.EVENTS, rows_for(spark, data.EVENTS, LATER), update=False)
     noon, version = AS_OF + timedelta(hours=12), warehouse.version(data.RECOMMENDATIONS)
     with pytest.raises(DataError, match="candidates holds nothing for 2020-01-10T12:00:00Z; run the job candidates"):
-        rank.run(Context.of(spark, config, noon))
+        execute(rank.run, spark, config, noon)
     with pytest.raises(DataError, match="ranked holds nothing for 2020-01-10T12:00:00Z; run the job rank"):
-        publish.run(Context.of(spark, config, noon))
+        execute(publish.run, spark, config, noon)
     with pytest.raises(DataError, match="run the job publish for this as_of first"):
-        evaluate.run(Context.of(spark, config, noon))
+        execute(evaluate.run, spark, config, noon)
     assert warehouse.version(data.RECOMMENDATIONS) == version
     assert not warehouse.exists(data.METRICS)
 
@@ -281,9 +285,10 @@ def test_the_reserve_is_never_published(spark: SparkSession) -> None:
     assert [row["rank"] for row in published(ranked, k=2).collect()] == [1]
 
 
-def test_a_model_s_instant_has_a_zone(spark: SparkSession) -> None:
+def test_a_model_s_instant_has_a_zone(spark: SparkSession, in_new_york: None) -> None:
     """A collected timestamp has none, and a driver elsewhere would look for its examples at another instant."""
     columns = "model_version string, kind string, as_of timestamp, created_at timestamp"
     models = spark.createDataFrame([("ctr-1", "ctr", AS_OF, AS_OF)], columns)
     found = newest_model(models, kind="ctr", as_of=AS_OF)
     assert found is not None and found["as_of"] == AS_OF
+    assert "created_at" not in found

@@ -72,4 +72,4 @@ def test_the_row_of_a_version_fits_its_table(spark: SparkSession) -> None:
     )
     assert row.columns == MODELS.column_names
     assert row.first()["metrics"] == {"users": 2.0}  # type: ignore[index]
-    assert stamped(row.select("kind"), slot=1).collect() == [("als", 1)]
+    assert stamped(row.select("kind"), {"slot": 1}).collect() == [("als", 1)]

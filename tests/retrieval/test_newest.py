@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from recsys import data
 from recsys.config import Config
 from recsys.ctr.serving.bundle import ModelBundle
-from recsys.data import Column, Table
+from recsys.data import AS_OF_KEY, Column, Table
 from recsys.errors import ConfigError
 from recsys.pipeline import execute
 from recsys.pipeline.job import load_jobs
@@ -43,12 +43,13 @@ NEWEST_ITEMS = Table(
     comment="The items that came last.",
     columns=(
         Column("as_of", "timestamp", "Exclusive upper bound of what was seen (UTC)", nullable=False),
+        AS_OF_KEY,
         Column("retriever", "string", "Name of the retriever in the config", nullable=False),
         Column("item_id", "string", "Public item id", nullable=False),
         Column("score", "double", "When it came", nullable=False),
     ),
     key=("as_of", "retriever", "item_id"),
-    partitions=("as_of", "retriever"),
+    partitions=("as_of_key", "retriever"),
 )
 
 
@@ -182,7 +183,7 @@ def test_the_ranker_is_given_its_rank(run: Warehouse, shop: Shop) -> None:
     assert f"{NAME}_rank" in run.delta(data.CTR_EXAMPLES).toDF().columns
     newest = run.read(data.MODELS, where={"kind": "ctr", "as_of": shop.as_of}).orderBy(F.desc("created_at")).first()
     assert newest is not None
-    spec = ModelBundle.load(newest["path"]).spec
+    spec = ModelBundle.load(run.path(newest["path"])).spec
     # No shown list has a rank of retrieval: the input is there, and the spec says why it is not used.
     assert f"{NAME}_rank" in {one.name for one in (*spec.inputs, *spec.dropped)}
 
@@ -220,3 +221,16 @@ def test_a_table_is_cut_by_what_a_run_can_name(registered: None) -> None:
 
     with pytest.raises(ConfigError, match="partitions must be among"):
         registry.register(Odd)
+
+
+def test_no_table_of_a_plug_in_is_partitioned_by_a_timestamp(registered: None) -> None:
+    class Timed(Newest):
+        """A table that is cut by the instant itself."""
+
+        kind: Literal["timed"] = "timed"  # type: ignore[assignment]
+        tables: ClassVar[Mapping[str, Any]] = {
+            "newest": Table("timed", "Timed.", NEWEST_ITEMS.columns, ("item_id",), partitions=("as_of",))
+        }
+
+    with pytest.raises(ConfigError, match="table timed of timed: .*partition it by as_of_key"):
+        registry.register(Timed)

@@ -1,4 +1,4 @@
-"""The `runs` table: a row per run, one holder per slice, dead holders recovered, what is up to date."""
+"""The `runs` table: a row per run, one holder per slice, dead holders recovered and fenced off."""
 
 from __future__ import annotations
 
@@ -6,27 +6,29 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
 import pytest
+from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from recsys import data
 from recsys.config import Config, load_config
+from recsys.data import slice_of
 from recsys.errors import DataError, NothingToDo, SliceHeldError
 from recsys.pipeline import Context, Job, execute, graph
-from recsys.progress import step
+from recsys.pipeline.commit import Run
 from recsys.retrieval.popular.tables import POPULAR_ITEMS
-from recsys.store import Warehouse
-from recsys.store.contract import schema_of
-from recsys.store.runs import RunLog
+from recsys.store import Clear, PinnedWarehouse, Replace, Warehouse, Writes
+from recsys.store.holds import Hold
+from recsys.store.runs import Result
+from tests.store.jobs import AS_OF, nothing, popular, writer
 
 pytestmark = pytest.mark.spark
-
-AS_OF = datetime(2024, 3, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def config(tmp_path: Path) -> Config:
 def done_once(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warehouse in which the writer has run once, for tests to copy."""
     root = tmp_path_factory.mktemp("done") / "w"
-    execute(_writer(), spark, load_config(overrides=[f"warehouse.path={root}"]), AS_OF)
+    execute(writer(), spark, load_config(overrides=[f"warehouse.path={root}"]), AS_OF)
     return root
 
 
@@ -49,41 +51,12 @@ def done(config: Config, done_once: Path) -> Config:
     return config
 
 
-def _popular(spark: SparkSession, item: str) -> DataFrame:
-    return spark.createDataFrame([(AS_OF, "popular", "", 1, item, 1.0)], schema_of(POPULAR_ITEMS))
-
-
-def nothing(context: Context) -> None:
-    """Does nothing."""
-
-
-def _writer(name: str = "popular", item: str = "a") -> Job:
-    def run(context: Context) -> None:
-        with step("count") as this:
-            this.rows = 7
-        rows = _popular(context.spark, item)
-        context.warehouse.replace(POPULAR_ITEMS, rows, where={"as_of": context.as_of})
-
-    return Job(name, run, writes=(POPULAR_ITEMS,), config=("publish",))
-
-
-def _reader(name: str = "candidates") -> Job:
-    def run(context: Context) -> None:
-        context.warehouse.read(POPULAR_ITEMS)
-
-    return Job(name, run, reads=(POPULAR_ITEMS,), config=("rank",))
-
-
-def _up_to_date(spark: SparkSession, job: Job, config: Config, as_of: datetime = AS_OF) -> bool:
-    return RunLog(Warehouse(spark, config.warehouse)).up_to_date(job.state(spark, config), as_of)
-
-
-def _other(config: Config, override: str) -> Config:
-    return load_config(overrides=[f"warehouse.path={config.warehouse.path}", override])
-
-
 def _runs(spark: SparkSession, config: Config) -> DataFrame:
     return Warehouse(spark, config.warehouse).read(data.RUNS)
+
+
+def _items(spark: SparkSession, config: Config) -> list[str]:
+    return [row["item_id"] for row in Warehouse(spark, config.warehouse).read(POPULAR_ITEMS).collect()]
 
 
 def _pretend_running(spark: SparkSession, config: Config, **values: object) -> None:
@@ -96,14 +69,22 @@ def test_a_run_leaves_its_steps_rows_and_versions(spark: SparkSession, done: Con
     row = _runs(spark, done).first()
     assert row is not None
     assert (row["job"], row["status"], row["slice"]) == ("popular", "done", "popular@20240301T000000Z")
-    assert [(s["name"], s["rows"]) for s in row["steps"]] == [("count", 7), ("write popular_items", 1)]
+    steps = [(step["name"], step["rows"]) for step in row["steps"]]
+    assert steps == [("count", 7), ("check popular_items", 1), ("write popular_items", 1)]
     assert row["rows"] == {"popular_items": 1}
+    assert row["slices"] == ["popular_items/as_of=20240301T000000Z"]
     assert set(row["writes"]) == {"popular_items"}
     assert row["error"] is None
 
 
+def test_a_commit_names_its_run_in_the_history_of_the_table(spark: SparkSession, done: Config) -> None:
+    run, newest = _runs(spark, done).first(), Warehouse(spark, done.warehouse).delta(POPULAR_ITEMS).history(1).first()
+    assert run is not None and newest is not None
+    assert f'"run_id": "{run["run_id"]}", "job": "popular", "as_of": "20240301T000000Z"' in newest["userMetadata"]
+
+
 def test_a_failed_run_keeps_its_sentence(spark: SparkSession, config: Config) -> None:
-    def run(context: Context) -> None:
+    def run(context: Context) -> Writes:
         raise DataError("nothing in there")
 
     with pytest.raises(DataError):
@@ -113,20 +94,60 @@ def test_a_failed_run_keeps_its_sentence(spark: SparkSession, config: Config) ->
     assert (row["status"], row["error"]) == ("failed", "nothing in there")
 
 
-def test_a_slice_is_held_by_one_run_at_a_time(spark: SparkSession, config: Config) -> None:
-    def run(context: Context) -> None:
-        execute(_writer(), context.spark, config, context.as_of)
+def test_nothing_is_written_if_one_of_several_tables_breaks_its_contract(spark: SparkSession, config: Config) -> None:
+    def run(context: Context) -> Writes:
+        good, bad = popular(context.spark, "a"), popular(context.spark, "b").withColumn("rank", F.lit(0))
+        return Writes([Replace(POPULAR_ITEMS, good, slice_of(AS_OF)), Replace(POPULAR_ITEMS, bad, slice_of(AS_OF))])
 
-    with pytest.raises(SliceHeldError, match="popular for 2024-03-01T00:00:00Z is held by run"):
-        execute(Job("popular", run), spark, config, AS_OF)
+    with pytest.raises(DataError, match="rank_from_one.*nothing was written"):
+        execute(Job("popular", run, writes=(POPULAR_ITEMS,)), spark, config, AS_OF)
+    assert _items(spark, config) == []
+
+
+def test_a_run_with_nothing_to_do_commits_what_it_clears_and_says_so(spark: SparkSession, done: Config) -> None:
+    def run(context: Context) -> Writes:
+        return Writes([Clear(POPULAR_ITEMS, slice_of(AS_OF))], nothing="no events")
+
+    with pytest.raises(NothingToDo, match="no events"):
+        execute(Job("popular", run, writes=(POPULAR_ITEMS,)), spark, done, AS_OF)
+    assert _items(spark, done) == []
+    assert {(r["status"], r["error"]) for r in _runs(spark, done).collect()} == {
+        ("done", None),
+        ("skipped", "no events"),
+    }
+
+
+def test_a_slice_is_held_by_one_run_at_a_time_whatever_the_job(spark: SparkSession, config: Config) -> None:
+    def run(context: Context) -> Writes:
+        execute(writer("another job"), context.spark, config, context.as_of)
+        return Writes()
+
+    with pytest.raises(SliceHeldError, match="another job for 2024-03-01T00:00:00Z writes what run .* holds"):
+        execute(Job("popular", run, writes=(POPULAR_ITEMS,)), spark, config, AS_OF)
     assert not Warehouse(spark, config.warehouse).exists(POPULAR_ITEMS)
 
 
-def test_other_slices_are_free(spark: SparkSession, config: Config) -> None:
-    def run(context: Context) -> None:
-        execute(_writer(), context.spark, config, context.as_of)
+@pytest.mark.parametrize(("table", "later"), [(data.ITEM_INDEX, timedelta(days=9)), (data.RANKED, timedelta(hours=9))])
+def test_a_hold_covers_what_other_instants_write_too(
+    spark: SparkSession, config: Config, table: data.Table, later: timedelta
+) -> None:
+    """The index is one slice, and two instants of a day share the slice of their run date."""
+    job = Job("job", nothing, writes=(table,))
 
-    execute(Job("other", run), spark, config, AS_OF)
+    def run(context: Context) -> Writes:
+        execute(job, context.spark, config, AS_OF + later)
+        return Writes()
+
+    with pytest.raises(SliceHeldError):
+        execute(Job("job", run, writes=(table,)), spark, config, AS_OF)
+
+
+def test_other_slices_are_free(spark: SparkSession, config: Config) -> None:
+    def run(context: Context) -> Writes:
+        execute(writer(), context.spark, config, context.as_of + timedelta(days=1))
+        return Writes()
+
+    execute(Job("popular", run, writes=(POPULAR_ITEMS,)), spark, config, AS_OF)
     assert _runs(spark, config).where("status = 'done'").count() == 2
 
 
@@ -135,68 +156,112 @@ def test_a_holder_whose_process_is_gone_is_recovered(spark: SparkSession, done: 
     born = psutil.Process(child.pid).create_time()
     child.wait()
     _pretend_running(spark, done, process=f"{child.pid}@{born:.2f}")
-    execute(_writer(), spark, done, AS_OF)
+    execute(writer(), spark, done, AS_OF)
     assert {r["status"] for r in _runs(spark, done).collect()} == {"lost", "done"}
 
 
 def test_a_living_holder_on_another_host_is_respected_until_its_lease_ends(spark: SparkSession, done: Config) -> None:
     _pretend_running(spark, done, host=f"not-{socket.gethostname()}", heartbeat_at=datetime.now(UTC))
     with pytest.raises(SliceHeldError):
-        execute(_writer(), spark, done, AS_OF)
+        execute(writer(), spark, done, AS_OF)
     _pretend_running(spark, done, heartbeat_at=datetime.now(UTC) - timedelta(hours=2))
-    execute(_writer(), spark, done, AS_OF)
+    execute(writer(), spark, done, AS_OF)
     assert {r["status"] for r in _runs(spark, done).collect()} == {"lost", "done"}
 
 
-def test_up_to_date_until_config_or_input_changes(spark: SparkSession, config: Config) -> None:
-    assert not _up_to_date(spark, _reader(), config)
-    execute(_writer(), spark, config, AS_OF)
-    execute(_reader(), spark, config, AS_OF)
-    assert _up_to_date(spark, _reader(), config)
-    assert not _up_to_date(spark, _reader(), config, AS_OF + timedelta(days=1)), "another instant"
-    assert not _up_to_date(spark, _reader(), _other(config, "rank.k=3")), "another value of a key that it reads"
-    assert _up_to_date(spark, _reader(), _other(config, "publish.optimize=false")), "a key that it does not read"
-    execute(_writer(item="b"), spark, config, AS_OF)
-    assert not _up_to_date(spark, _reader(), config), "its input was written since"
+def _take_as_dead(spark: SparkSession, config: Config) -> None:
+    """Make the running run look like one whose host has gone silent."""
+    silent = {"host": F.lit("elsewhere"), "heartbeat_at": F.lit(datetime(2024, 1, 1, tzinfo=UTC))}
+    Warehouse(spark, config.warehouse).delta(data.RUNS).update("status = 'running'", silent)  # type: ignore[arg-type]
 
 
-def test_a_slice_that_another_config_took_since_is_made_again(spark: SparkSession, done: Config) -> None:
-    other = _other(done, "publish.optimize=false")
-    execute(_writer(item="b"), spark, other, AS_OF)
-    assert _up_to_date(spark, _writer(), other)
-    assert not _up_to_date(spark, _writer(), done)
-    execute(_writer(), spark, done, AS_OF)
-    assert _up_to_date(spark, _writer(), done)
+def test_a_stalled_run_can_not_commit_after_its_successor(spark: SparkSession, done: Config) -> None:
+    """It wakes up when the other one is done: what it made is not written, and it says why."""
+
+    def run(context: Context) -> Writes:
+        _take_as_dead(spark, done)
+        execute(writer(item="b"), context.spark, done, AS_OF)
+        return Writes([Replace(POPULAR_ITEMS, popular(context.spark, "c"), slice_of(AS_OF))])
+
+    with pytest.raises(SliceHeldError, match="a later run has taken this slice"):
+        execute(Job("popular", run, writes=(POPULAR_ITEMS,)), spark, done, AS_OF)
+    assert _items(spark, done) == ["b"]
+    assert sorted(r["status"] for r in _runs(spark, done).collect()) == ["done", "done", "lost"]
 
 
-def test_a_slice_is_made_again_after_a_run_that_did_not_end(spark: SparkSession, done: Config) -> None:
-    def run(context: Context) -> None:
-        _writer(item="b").function(context)
-        raise DataError("half-way")
+def test_a_stalled_run_can_not_commit_while_its_successor_works_on_what_it_read(
+    spark: SparkSession, done: Config
+) -> None:
+    stalled = _run_in_progress(spark, done)
+    _take_as_dead(spark, done)
 
-    with pytest.raises(DataError):
-        execute(Job("popular", run), spark, done, AS_OF)
-    assert not _up_to_date(spark, _writer(), done)
+    def successor(context: Context) -> Writes:
+        (read,) = context.warehouse.read(POPULAR_ITEMS).collect()
+        with pytest.raises(SliceHeldError):
+            stalled.commit(Writes([Replace(POPULAR_ITEMS, popular(spark, "late"), slice_of(AS_OF))]))
+        return Writes([Replace(POPULAR_ITEMS, popular(spark, f"{read['item_id']}, twice"), slice_of(AS_OF))])
 
-
-def test_a_job_with_outside_inputs_is_done_once_for_each_input(spark: SparkSession, config: Config) -> None:
-    def job(batch: str) -> Job:
-        return Job("clean", nothing, inputs=lambda spark, config: batch)
-
-    execute(job("one"), spark, config, AS_OF)
-    assert _up_to_date(spark, job("one"), config, AS_OF + timedelta(days=1))
-    assert not _up_to_date(spark, job("two"), config)
+    execute(Job("popular", successor, writes=(POPULAR_ITEMS,)), spark, done, AS_OF)
+    assert _items(spark, done) == ["a, twice"]
 
 
-def test_a_table_that_is_gone_is_made_again(spark: SparkSession, done: Config) -> None:
-    assert _up_to_date(spark, _writer(), done)
-    shutil.rmtree(Path(done.warehouse.path) / "popular_items")
-    assert not _up_to_date(spark, _writer(), done)
+def _run_in_progress(spark: SparkSession, config: Config) -> Run:
+    """A run that has taken its slice."""
+    warehouse = PinnedWarehouse(spark, config.warehouse)
+    hold = Hold(warehouse, _hold_values(), lease_minutes=30)
+    hold.take()
+    writes = (POPULAR_ITEMS,)
+    return Run("popular", writes, as_of=AS_OF, source=None, warehouse=warehouse, hold=hold, result=Result())
+
+
+def _hold_values() -> dict[str, object]:
+    values = {"run_id": "stalled", "job": "popular", "slice": "popular@20240301T000000Z", "as_of": AS_OF}
+    values |= {
+        "slices": ["popular_items/as_of=20240301T000000Z"],
+        "config_hash": "",
+        "code_version": "",
+        "config": "{}",
+    }
+    return values
+
+
+class _Unreachable(Warehouse):
+    """A warehouse whose tables can't be written for a while."""
+
+    tried = 0
+    again = threading.Event()
+
+    def delta(self, table: data.Table) -> DeltaTable:
+        """Count the attempts."""
+        self.tried += 1
+        if self.tried == 2:
+            self.again.set()
+        raise OSError("the store does not answer")
+
+
+def test_a_failed_sign_of_life_is_tried_again(spark: SparkSession, config: Config) -> None:
+    hold = Hold(_Unreachable(spark, config.warehouse), _hold_values(), lease_minutes=0.001)
+    with hold.kept_alive():
+        assert _Unreachable.again.wait(timeout=60)
+
+
+def test_the_first_error_wins_over_one_of_its_own_record(
+    spark: SparkSession, config: Config, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A full disk stops the job, and then the record of how it ended."""
+
+    def run(context: Context) -> Writes:
+        shutil.rmtree(Path(config.warehouse.path) / "runs")
+        raise DataError("a disk is full")
+
+    with pytest.raises(DataError, match="a disk is full"):
+        execute(Job("popular", run), spark, config, AS_OF)
+    assert "how the run ended could not be written into runs" in capfd.readouterr().err
 
 
 def test_no_user_id_and_no_secret_reach_the_row(spark: SparkSession, tmp_path: Path) -> None:
     config = load_config(overrides=[f"warehouse.path={tmp_path}/w", "spark.conf={fs.key.secret: hunter2}"])
-    execute(_writer(), spark, config, AS_OF)
+    execute(writer(), spark, config, AS_OF)
     row = _runs(spark, config).first()
     assert row is not None
     assert "hunter2" not in row["config"]
@@ -205,7 +270,7 @@ def test_no_user_id_and_no_secret_reach_the_row(spark: SparkSession, tmp_path: P
 def test_the_pipeline_goes_on_if_a_job_has_nothing_to_do(spark: SparkSession, config: Config) -> None:
     """Too few examples for a ranker must not keep lists from being published."""
 
-    def run(context: Context) -> None:
+    def run(context: Context) -> Writes:
         raise NothingToDo("7 examples are too few")
 
     jobs = {
@@ -213,7 +278,7 @@ def test_the_pipeline_goes_on_if_a_job_has_nothing_to_do(spark: SparkSession, co
         "rank": Job("rank", nothing, reads=(data.MODELS,)),
     }
     outcomes = graph.run_pipeline(spark, config, AS_OF, jobs)
-    assert [(label.split("@")[0], outcome) for label, outcome, _ in outcomes] == [
+    assert [(label.split("@")[0], result) for label, result, _ in outcomes] == [
         ("train_ctr", "7 examples are too few"),
         ("rank", "done"),
     ]

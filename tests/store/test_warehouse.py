@@ -8,12 +8,11 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from recsys import data, progress
-from recsys.data import Column, Table
+from recsys import data
+from recsys.data import Column, Table, slice_of, stamp
 from recsys.errors import DataError, MissingData
 from recsys.retrieval.popular.tables import POPULAR_ITEMS
-from recsys.store import Warehouse
-from recsys.store.catalog import all_tables
+from recsys.store import PinnedWarehouse, Warehouse
 from recsys.store.contract import schema_of
 from recsys.store.ddl import choose_period
 
@@ -23,7 +22,7 @@ DAY = date(2024, 3, 1)
 
 
 def _popular(spark: SparkSession, *rows: tuple[datetime, str, int, str, float]) -> DataFrame:
-    return spark.createDataFrame([(at, "popular", *rest) for at, *rest in rows], schema_of(POPULAR_ITEMS))
+    return spark.createDataFrame([(at, stamp(at), "popular", *rest) for at, *rest in rows], schema_of(POPULAR_ITEMS))
 
 
 def _events(spark: SparkSession, *times: datetime) -> DataFrame:
@@ -53,9 +52,9 @@ SECOND = datetime(2024, 3, 2, tzinfo=UTC)
 
 def test_replace_touches_only_its_slice(spark: SparkSession, warehouse: Warehouse) -> None:
     table = POPULAR_ITEMS
-    warehouse.replace(table, _popular(spark, (FIRST, "", 1, "a", 2.0)), where={"as_of": FIRST})
-    warehouse.replace(table, _popular(spark, (SECOND, "", 1, "b", 2.0)), where={"as_of": SECOND})
-    written = warehouse.replace(table, _popular(spark, (FIRST, "", 1, "c", 3.0)), where={"as_of": FIRST})
+    warehouse.replace(table, _popular(spark, (FIRST, "", 1, "a", 2.0)), where=slice_of(FIRST))
+    warehouse.replace(table, _popular(spark, (SECOND, "", 1, "b", 2.0)), where=slice_of(SECOND))
+    written = warehouse.replace(table, _popular(spark, (FIRST, "", 1, "c", 3.0)), where=slice_of(FIRST))
     found = {(row["item_id"], row["score"]) for row in warehouse.read(table).collect()}
     assert found == {("c", 3.0), ("b", 2.0)}
     assert written.rows == 1
@@ -63,29 +62,31 @@ def test_replace_touches_only_its_slice(spark: SparkSession, warehouse: Warehous
 
 def test_replace_refuses_rows_outside_the_slice(spark: SparkSession, warehouse: Warehouse) -> None:
     table = POPULAR_ITEMS
-    warehouse.replace(table, _popular(spark, (FIRST, "", 1, "a", 2.0)), where={"as_of": FIRST})
+    warehouse.replace(table, _popular(spark, (FIRST, "", 1, "a", 2.0)), where=slice_of(FIRST))
     with pytest.raises(Exception, match="replaceWhere|REPLACE_WHERE|as_of"):
-        warehouse.replace(table, _popular(spark, (SECOND, "", 1, "b", 2.0)), where={"as_of": FIRST})
+        warehouse.replace(table, _popular(spark, (SECOND, "", 1, "b", 2.0)), where=slice_of(FIRST))
 
 
 def test_replace_refuses_a_repeated_key(spark: SparkSession, warehouse: Warehouse) -> None:
     rows = _popular(spark, (FIRST, "", 1, "a", 2.0), (FIRST, "", 1, "b", 2.0))
-    with pytest.raises(DataError, match=r"popular_items.*as_of, retriever, segment, rank.*more than once"):
-        warehouse.replace(POPULAR_ITEMS, rows, where={"as_of": FIRST})
+    with pytest.raises(
+        DataError, match=r"popular_items.*as_of, retriever, segment, rank.*more than once; nothing was written"
+    ):
+        warehouse.replace(POPULAR_ITEMS, rows, where=slice_of(FIRST))
 
 
 def test_a_broken_check_names_the_rule_and_writes_nothing(spark: SparkSession, warehouse: Warehouse) -> None:
     table = POPULAR_ITEMS
-    warehouse.replace(table, _popular(spark, (FIRST, "", 1, "a", 2.0)), where={"as_of": FIRST})
+    warehouse.replace(table, _popular(spark, (FIRST, "", 1, "a", 2.0)), where=slice_of(FIRST))
     with pytest.raises(DataError, match="rank_from_one"):
-        warehouse.replace(table, _popular(spark, (FIRST, "", 0, "b", 2.0)), where={"as_of": FIRST})
+        warehouse.replace(table, _popular(spark, (FIRST, "", 0, "b", 2.0)), where=slice_of(FIRST))
     assert [row["item_id"] for row in warehouse.read(table).collect()] == ["a"]
 
 
 def test_a_null_in_a_required_column_names_it(spark: SparkSession, warehouse: Warehouse) -> None:
     rows = _popular(spark, (FIRST, "", 1, "a", 2.0)).withColumn("score", F.lit(None).cast("double"))
     with pytest.raises(DataError, match="score may not be null"):
-        warehouse.replace(POPULAR_ITEMS, rows, where={"as_of": FIRST})
+        warehouse.replace(POPULAR_ITEMS, rows, where=slice_of(FIRST))
 
 
 def test_merge_inserts_new_keys_and_leaves_known_ones(spark: SparkSession, warehouse: Warehouse) -> None:
@@ -145,13 +146,15 @@ def test_a_missing_table_is_named(warehouse: Warehouse) -> None:
     assert warehouse.read(data.EVENTS, required=False).columns == data.EVENTS.column_names
 
 
-def test_reads_and_writes_are_recorded_with_versions(spark: SparkSession, warehouse: Warehouse) -> None:
-    with progress.recording("test") as recorder:
-        written = warehouse.replace(POPULAR_ITEMS, _popular(spark, (FIRST, "", 1, "a", 2.0)), where={"as_of": FIRST})
-        warehouse.read(POPULAR_ITEMS)
-    assert recorder.writes == {"popular_items": written.version} == recorder.reads
-    assert recorder.rows == {"popular_items": 1}
-    assert [step.name for step in recorder.steps] == ["write popular_items"]
+def test_a_run_reads_each_table_at_one_version(spark: SparkSession, warehouse: Warehouse) -> None:
+    first = warehouse.replace(POPULAR_ITEMS, _popular(spark, (FIRST, "", 1, "a", 2.0)), where=slice_of(FIRST))
+    pinned = PinnedWarehouse(spark, warehouse.config)
+    assert pinned.read(POPULAR_ITEMS).count() == 1
+    warehouse.replace(POPULAR_ITEMS, _popular(spark, (SECOND, "", 1, "b", 2.0)), where=slice_of(SECOND))
+    assert [row["item_id"] for row in pinned.read(POPULAR_ITEMS).collect()] == ["a"]
+    assert warehouse.read(POPULAR_ITEMS).count() == 2
+    assert first.state is not None
+    assert pinned.reads == {"popular_items": first.state.version}
 
 
 def test_an_added_column_evolves_and_another_type_stops(spark: SparkSession, warehouse: Warehouse) -> None:
@@ -166,12 +169,16 @@ def test_an_added_column_evolves_and_another_type_stops(spark: SparkSession, war
 
 
 @pytest.mark.parametrize(("per_day", "period"), [(150_000, "day"), (10_000, "month"), (10, "year")])
-def test_partitions_follow_the_data(spark: SparkSession, per_day: int, period: str) -> None:
-    frame = spark.range(per_day * 2).select(
-        F.expr("date_add(DATE '2024-01-01', cast(id % 2 as int))").alias("event_date")
-    )
-    assert choose_period(frame, data.EVENTS, "auto") == period
-    assert choose_period(frame, data.EVENTS, "day") == "day"
+def test_partitions_follow_the_data(per_day: int, period: str) -> None:
+    assert choose_period(data.EVENTS, "auto", rows=per_day * 2, days=2) == period
+    assert choose_period(data.EVENTS, "day", rows=per_day * 2, days=2) == "day"
+
+
+def test_a_first_batch_over_many_days_is_cut_by_the_year(spark: SparkSession, warehouse: Warehouse) -> None:
+    warehouse.merge(data.EVENTS, _events(spark, FIRST, SECOND), update=False)
+    state = warehouse.state(data.EVENTS)
+    assert state is not None
+    assert state.partitions == ("event_year",)
 
 
 def test_columns_carry_their_comments(spark: SparkSession, warehouse: Warehouse) -> None:
@@ -183,17 +190,9 @@ def test_columns_carry_their_comments(spark: SparkSession, warehouse: Warehouse)
 
 def test_optimize_keeps_the_rows(spark: SparkSession, warehouse: Warehouse) -> None:
     rows = _popular(spark, *((FIRST, "", rank, f"i{rank}", 1.0) for rank in range(1, 9)))
-    warehouse.replace(POPULAR_ITEMS, rows.repartition(4), where={"as_of": FIRST})
-    warehouse.optimize(POPULAR_ITEMS, where={"as_of": FIRST})
-    assert warehouse.read(POPULAR_ITEMS, where={"as_of": FIRST}).count() == 8
-
-
-def test_counts_of_the_tables_that_are_there(spark: SparkSession, warehouse: Warehouse) -> None:
-    assert warehouse.counts(all_tables()) == {}
-    warehouse.create(data.RANKED)
-    rows = _popular(spark, *((FIRST, "", rank, f"i{rank}", 1.0) for rank in range(1, 4)))
-    warehouse.replace(POPULAR_ITEMS, rows, where={"as_of": FIRST})
-    assert list(warehouse.counts(all_tables()).items()) == [("popular_items", 3), ("ranked", 0)]
+    warehouse.replace(POPULAR_ITEMS, rows.repartition(4), where=slice_of(FIRST))
+    warehouse.optimize(POPULAR_ITEMS, where=slice_of(FIRST))
+    assert warehouse.read(POPULAR_ITEMS, where=slice_of(FIRST)).count() == 8
 
 
 def test_files_never_lie_inside_a_table(warehouse: Warehouse) -> None:

@@ -9,11 +9,13 @@ Reads events; writes models.
 
 from recsys import data
 from recsys.pipeline import Context, job
+from recsys.store import Writes
 
 
 @job("{name}", reads=(data.EVENTS,), writes=(data.{writes},), config=("signal.weights",))
-def run(context: Context) -> None:
+def run(context: Context) -> Writes:
     """Do nothing."""
+    return Writes()
 
 
 if __name__ == "__main__":

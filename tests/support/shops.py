@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from tests.support.warehouses import Digests, digests
 
 ROOT = Path(__file__).parents[2]
 EVENTS = 4500
+START = date(2024, 3, 4)
+"""Clocks change within its 30 days: on March 10 in New York, on March 31 in Berlin."""
 SMALL = (
     "spark.shuffle_partitions=2",
     "retrievers.als.rank=8",
@@ -71,7 +73,7 @@ def run_shop(spark: SparkSession, config: Config, as_of: datetime, **part: Any) 
 def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """Raw logs of a shop over 30 days, with a week after `as_of` to judge by."""
     raw = tmp_path_factory.mktemp("shop") / "raw"
-    generate(spark, ShopConfig.for_events(EVENTS, days=30), str(raw))
+    generate(spark, ShopConfig.for_events(EVENTS, days=30, start=START), str(raw))
     manifest = json.loads((raw / "manifest.json").read_text(encoding="utf-8"))
     end = datetime.fromisoformat(manifest["end"]).replace(tzinfo=UTC)
     return Shop(raw, manifest, end - timedelta(days=7))

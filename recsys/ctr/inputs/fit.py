@@ -13,10 +13,11 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import types as T
 
 from recsys.ctr.inputs.passes import ROWS, SIGNIFICANT_DIGITS, boundaries, statistics, useless, vocabularies
-from recsys.ctr.inputs.settings import InputSpec
+from recsys.ctr.inputs.settings import InputSpec, contradiction
 from recsys.ctr.inputs.spec import FIRST_ID, DroppedInput, EmbeddingTable, FittedInput, FittedSpec
 from recsys.errors import ConfigError, NothingToDo
 from recsys.progress import note
+from recsys.settings import nearest
 
 TEXT_TYPES = (T.StringType, T.ByteType, T.ShortType, T.IntegerType, T.LongType, T.BooleanType, T.DateType)
 NUMBER_TYPES = (T.NumericType, T.BooleanType)
@@ -74,26 +75,18 @@ def check_inputs(schema: T.StructType, inputs: Sequence[InputSpec]) -> None:
     ConfigError
         As :func:`fit_spec`.
     """
-    by_name = {item.name: item for item in inputs}
-    if len(by_name) != len(inputs):
-        raise ConfigError("two inputs have the same name; every entry of inputs needs a name of its own")
+    problem = contradiction(inputs)
+    if problem is not None:
+        raise ConfigError(problem)
     types = {field.name: field.dataType for field in schema.fields}
     for item in inputs:
         _check_type(item, types)
-        if item.shares is not None:
-            owner = by_name.get(item.shares)
-            if owner is None or owner.shares is not None or owner.transform != item.transform:
-                raise ConfigError(
-                    f"input {item.name} shares {item.shares}: that must be an input with the same transform which "
-                    "shares no other"
-                )
 
 
 def _check_type(item: InputSpec, types: dict[str, T.DataType]) -> None:
     if item.source not in types:
-        raise ConfigError(
-            f"input {item.name}: the examples have no column {item.source}; they have {', '.join(sorted(types))}"
-        )
+        hint = nearest(item.source, sorted(types), "they have")
+        raise ConfigError(f"input {item.name}: the examples have no column {item.source}; {hint}")
     found = types[item.source]
     inner = found.elementType if isinstance(found, T.ArrayType) else found
     fits = isinstance(inner, NUMBER_TYPES if item.kind == "numeric" else TEXT_TYPES)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from recsys.data import RetrieverFeature
-from recsys.settings import Identifier, PositiveInt, Section
+from recsys.data import Column, RetrieverFeature
+from recsys.settings import Identifier, PositiveInt, Section, nearest, problem
 
 NumericTransform = Literal["zscore", "log_zscore", "buckets"]
+
+_CATEGORIES = ("string", "int", "bigint", "boolean", "date")
+_FITTING = {
+    "categorical": _CATEGORIES,
+    "numeric": ("double", "float", "int", "bigint", "boolean"),
+    "sequence": tuple(f"array<{kind}>" for kind in _CATEGORIES),
+}
+"""Types of columns, as a contract writes them, that each kind of input can be made from."""
 
 
 class InputSpec(Section):
@@ -35,6 +43,50 @@ class InputSpec(Section):
         if (self.kind == "numeric") != numeric:
             raise ValueError(f"input {self.name}: transform {self.transform} does not fit kind {self.kind}")
         return self
+
+
+def contradiction(inputs: Sequence[InputSpec]) -> str | None:
+    """Say which inputs can't stand side by side: two of one name, or one that shares what it can't."""
+    by_name: dict[str, InputSpec] = {}
+    for item in inputs:
+        if item.name in by_name:
+            return f"two inputs have the same name {item.name}; every entry of inputs needs a name of its own"
+        by_name[item.name] = item
+    for item in inputs:
+        owner = by_name.get(item.shares or item.name)
+        if owner is None:
+            hint = nearest(str(item.shares), by_name, "it has to be one of")
+            return f"input {item.name} shares {item.shares}, which is no input; {hint}"
+        if owner is not item and (owner.shares is not None or owner.transform != item.transform):
+            return (
+                f"input {item.name} shares {item.shares}: that must be an input with the same transform which shares "
+                "no other"
+            )
+    return None
+
+
+def misfit(inputs: Sequence[InputSpec], columns: Sequence[Column]) -> str | None:
+    """Say which input can't be made from the columns of a table."""
+    types = {column.name: column.type for column in columns}
+    for item in inputs:
+        found = types.get(item.source)
+        if found is None:
+            hint = nearest(item.source, types, "they have")
+            return f"input {item.name}: the examples have no column {item.source}; {hint}"
+        if found not in _FITTING[item.kind]:
+            return f"input {item.name}: column {item.source} is {found}, which does not fit a {item.kind} input"
+    return None
+
+
+def _consistent(inputs: tuple[InputSpec, ...]) -> tuple[InputSpec, ...]:
+    found = contradiction(inputs)
+    if found is not None:
+        raise problem(found)
+    return inputs
+
+
+Inputs = Annotated[tuple[InputSpec, ...], Field(min_length=1), AfterValidator(_consistent)]
+"""Type of a setting that holds all inputs of a model."""
 
 
 def numeric_input(name: str, transform: NumericTransform = "log_zscore") -> InputSpec:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, SerializationInfo, ValidationError
-from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, InitErrorDetails, core_schema
 
 from recsys.ctr.networks.base import Architecture
 from recsys.errors import ConfigError
+from recsys.settings import mistakes, nearest, problem, retold, with_layer
 
 NETWORKS: dict[str, str] = {
     "deepfm": "recsys.ctr.networks.deepfm.DeepFM",
@@ -42,9 +42,7 @@ def architecture(kind: str) -> type[Architecture]:
         If no network has this name.
     """
     if not isinstance(kind, str) or kind not in NETWORKS:
-        close = difflib.get_close_matches(str(kind), NETWORKS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(NETWORKS)}"
-        raise ConfigError(f"there is no network {kind!r}; {hint}")
+        raise ConfigError(f"there is no network {kind!r}; {nearest(str(kind), NETWORKS, 'known are')}")
     module, _, name = NETWORKS[kind].rpartition(".")
     found: type[Architecture] = getattr(importlib.import_module(module), name)
     return found
@@ -60,32 +58,36 @@ def network_of(value: Any) -> Architecture:
     try:
         chosen = architecture(kind)
     except ConfigError as error:
-        problem = InitErrorDetails(type=_custom(str(error)), loc=("kind",), input=kind)
-        raise ValidationError.from_exception_data("network", [problem]) from None
+        unknown = InitErrorDetails(type=problem(str(error)), loc=("kind",), input=kind)
+        raise ValidationError.from_exception_data("network", [unknown]) from None
     try:
         return chosen.model_validate(dict(value))
     except ValidationError as error:
-        problems = [_problem(detail, kind, chosen) for detail in error.errors(include_url=False)]
+        problems = [_problem(detail, kind, chosen) for detail in mistakes(error)]
         raise ValidationError.from_exception_data(kind, problems) from None
 
 
 def _problem(detail: Any, kind: str, chosen: type[Architecture]) -> InitErrorDetails:
     """Name the setting that was probably meant, where there is none of this name."""
-    loc, message = detail["loc"], str(detail["msg"]).removeprefix("Value error, ")
+    loc, told = detail["loc"], retold(detail)
     if detail["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(str(loc[-1]), chosen.model_fields, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(chosen.model_fields)}"
-        message = f"the network {kind} has no such setting; {hint}"
-    return InitErrorDetails(type=_custom(message), loc=loc, input=detail["input"])
-
-
-def _custom(message: str) -> PydanticCustomError:
-    # Braces in the message itself would be taken for placeholders.
-    return PydanticCustomError("network", "{message}", {"message": message})
+        hint = nearest(str(loc[-1]), chosen.model_fields, "it has")
+        told = problem(f"the network {kind} has no such setting; {hint}")
+    return InitErrorDetails(type=told, loc=loc, input=detail["input"])
 
 
 class _Chosen:
     """Tells pydantic to validate, write and describe a network by its kind, whatever is registered."""
+
+    @staticmethod
+    def layered(below: Any, layer: Any) -> Any:
+        """Merge the settings of a network; another kind keeps those that it is not given anew."""
+        if not isinstance(layer, Mapping):
+            return layer
+        values = below if isinstance(below, Mapping) else {}
+        kind = layer.get("kind", values.get("kind", DEFAULT))
+        known = isinstance(kind, str) and kind in NETWORKS  # another one is refused when it is validated
+        return with_layer(architecture(kind if known else DEFAULT), values, layer, name="train_ctr.network")
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
-import difflib
 from collections.abc import Iterable
 from typing import Final
 
@@ -13,22 +11,16 @@ from pyspark.sql import functions as F
 from recsys.data.sql import quote
 from recsys.errors import DataError
 from recsys.ingest.dataset import Source
+from recsys.ingest.encodings import in_every_spark, java_name
 from recsys.ingest.files import InputFile
 from recsys.ingest.mappable import BROKEN, FILE, RAW
+from recsys.settings import closest
+
+NEAR: Final = 0.75
+"""How alike two columns of a file have to be for one to be meant by the other, of 1."""
 
 CORRUPT: Final = "__corrupt"
 """Where Spark puts the text of a record that it can't parse."""
-
-_SPARK_CHARSETS: Final = {
-    "utf-8": "UTF-8",
-    "ascii": "US-ASCII",
-    "iso8859-1": "ISO-8859-1",
-    "utf-16": "UTF-16",
-    "utf-16-be": "UTF-16BE",
-    "utf-16-le": "UTF-16LE",
-    "utf-32": "UTF-32",
-}
-"""Charsets that every Spark reads, keyed by Python's canonical name."""
 
 
 def reader(spark: SparkSession, files: list[InputFile]) -> DataFrameReader:
@@ -42,11 +34,11 @@ def reader(spark: SparkSession, files: list[InputFile]) -> DataFrameReader:
 
 def encoded_reader(spark: SparkSession, source: Source, files: list[InputFile]) -> DataFrameReader:
     """Return a reader of text in the source's encoding."""
-    name = codecs.lookup(source.format.encoding).name
-    if name not in _SPARK_CHARSETS:
+    name = java_name(source.format.encoding)
+    if not in_every_spark(name):
         # Spark 4 accepts only the charsets on its own list unless this is set; 3.5 ignores the key.
         spark.conf.set("spark.sql.legacy.javaCharsets", "true")
-    return reader(spark, files).option("encoding", _SPARK_CHARSETS.get(name, source.format.encoding))
+    return reader(spark, files).option("encoding", name)
 
 
 def with_origin(frame: DataFrame, names: Iterable[str], broken: Column) -> DataFrame:
@@ -68,7 +60,7 @@ def require_columns(source: Source, found: list[str]) -> None:
     """
     for name in sorted(source.source_columns()):
         if name not in found:
-            raise missing_column(source, name, found, closest(name, found))
+            raise missing_column(source, name, found, closest(name, found, cutoff=NEAR))
 
 
 def missing_column(source: Source, name: str, found: Iterable[str], close: str | None) -> DataError:
@@ -79,14 +71,3 @@ def missing_column(source: Source, name: str, found: Iterable[str], close: str |
     return DataError(
         f"source {source.name}: the mapping reads column {name}, which {source.path} lacks (it has {listed}); {hint}"
     )
-
-
-def closest(name: str, found: Iterable[str]) -> str | None:
-    """Return the name most like another one, whatever its case, spaces and underscores; None if none is close."""
-    plain = {_plain(other): other for other in found}
-    close = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.75)
-    return plain[close[0]] if close else None
-
-
-def _plain(name: str) -> str:
-    return name.casefold().replace("_", "").replace(" ", "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame, DataFrameReader, SparkSession
+from pyspark.sql import DataFrame, DataFrameReader, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -42,24 +42,29 @@ def _columns(spark: SparkSession, source: Source, files: list[InputFile]) -> tup
     if source.format.names:
         return list(source.format.names), source.format.header
     first = min((file for file in files if file.size), key=lambda file: file.path)
-    names = _reader(spark, source, files).option("header", True).csv(first.path).columns
+    rows = _reader(spark, source, files).csv(first.path)
+    header = rows.head() if rows.columns else None
+    names = _as_written(header)
+    if names is None:
+        names = _reader(spark, source, files).option("header", True).csv(first.path).columns
     _refuse_empty_or_json(source, first, names)
-    comparable = _as_written(_reader(spark, source, files).csv(first.path), names)
+    comparable = header is not None and list(header) == names
     if not comparable:
         progress.note(f"source {source.name}: some columns have no name of their own; headers are not compared")
     return names, comparable
 
 
-def _as_written(frame: DataFrame, names: list[str]) -> bool:
-    """Tell whether Spark kept the header's names; it makes up names for columns without one or with a repeated one.
+def _as_written(header: Row | None) -> list[str] | None:
+    """Return the names of a header that Spark would keep; it makes up names for columns without one or a repeated one.
 
     Parameters
     ----------
-    frame : DataFrame
-        The file with its header read as a row.
+    header : Row, optional
+        The header, read as a row.
     """
-    header = frame.head()
-    return header is not None and list(header) == names
+    cells = list(header) if header is not None else []
+    distinct = {cell.lower() for cell in cells if cell}
+    return cells if cells and len(distinct) == len(cells) else None
 
 
 def _refuse_empty_or_json(source: Source, file: InputFile, names: list[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 from typing import Final
 
@@ -12,9 +11,11 @@ from pyspark.sql import types as T
 
 from recsys import progress
 from recsys.ingest.dataset import Source
+from recsys.ingest.encodings import java_name
 from recsys.ingest.files import InputFile
 from recsys.ingest.mappable import BROKEN, FILE, RAW
-from recsys.ingest.readers.common import CORRUPT, closest, encoded_reader, missing_column, reader, with_origin
+from recsys.ingest.readers.common import CORRUPT, NEAR, encoded_reader, missing_column, reader, with_origin
+from recsys.settings import closest
 
 _HEAD_LINES: Final = 500
 
@@ -23,7 +24,7 @@ def read_json(spark: SparkSession, source: Source, path: str, files: list[InputF
     """Open files of one JSON object per line; see `recsys.ingest.readers.open_source`."""
     names = sorted(source.source_columns())
     schema = _schema(source, names)
-    if codecs.lookup(source.format.encoding).name != "utf-8":
+    if java_name(source.format.encoding) != "UTF-8":
         encoded = encoded_reader(spark, source, files).schema(schema).option("lineSep", "\n")
         frame = encoded.option("columnNameOfCorruptRecord", CORRUPT).json(path)
         return with_origin(frame, names, F.col(CORRUPT).isNotNull())
@@ -59,7 +60,8 @@ def _check_keys(source: Source, names: list[str], lines: DataFrame) -> None:
         If a key is missing and another one is so close that the mapping must mean it.
     """
     keys: set[str] = set()
-    for row in lines.limit(_HEAD_LINES).collect():
+    # One task reads file after file until it has enough lines; Spark alone would start with a part and come back.
+    for row in lines.coalesce(1).limit(_HEAD_LINES).collect():
         try:
             record = json.loads(row["value"])
         except ValueError:
@@ -68,7 +70,7 @@ def _check_keys(source: Source, names: list[str], lines: DataFrame) -> None:
     for name in names if keys else ():
         if name in keys:
             continue
-        close = closest(name, keys - set(names))
+        close = closest(name, keys - set(names), cutoff=NEAR)
         if close:
             raise missing_column(source, name, keys, close)
         progress.note(f"source {source.name}: no {name} in the first {_HEAD_LINES} lines; taken as an optional key")

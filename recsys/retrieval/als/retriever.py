@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -103,12 +104,14 @@ class Als(Retriever):
         NothingToDo
             If fewer pairs remain than a factorization needs.
         """
-        with persisted(self.entries(data)) as counted:
+        with persisted(self._pairs(data)) as pairs, persisted(self._frequent(pairs)) as counted:
             metrics = self._size(counted, data)
             blocks = self.blocks or max(2, -(-int(metrics["interactions"]) // _PAIRS_PER_BLOCK))
             ordered = counted.repartition(blocks, "user_idx").sortWithinPartitions("user_idx", "item_idx")
             with persisted(ordered) as ready, step("fit ALS") as this:
-                this.rows = ready.count()
+                # Within one partition, rows are counted without a shuffle.
+                this.rows = ready.coalesce(1).count()
+                pairs.unpersist()
                 return self._fit(ready, data, blocks, metrics)
 
     def entries(self, data: TrainingData) -> DataFrame:
@@ -116,16 +119,23 @@ class Als(Retriever):
 
         Rare items are dropped first and users are counted on what is left, once; nothing is iterated.
         """
+        return self._frequent(self._pairs(data))
+
+    def _pairs(self, data: TrainingData) -> DataFrame:
+        """All pairs of indexed users and items: each step of `_frequent` reads them twice."""
         if self.implicit:
             found = data.interactions
         else:
             found = ratings(data.log.events, as_of=data.as_of, window_days=data.signal.window_days)
-        pairs = (
+        return (
             found.join(data.user_index.withColumnRenamed("idx", "user_idx"), on="user_id", how="inner")
             .join(data.item_index.withColumnRenamed("idx", "item_idx"), on="item_id", how="inner")
             .select("user_idx", "item_idx", F.col("weight").cast("float").alias("weight"))
         )
-        return _at_least(_at_least(pairs, "item_idx", self.min_item_events), "user_idx", self.min_user_events)
+
+    def _frequent(self, pairs: DataFrame) -> DataFrame:
+        frequent = _at_least(pairs, "item_idx", self.min_item_events)
+        return _at_least(frequent, "user_idx", self.min_user_events)
 
     def _size(self, entries: DataFrame, data: TrainingData) -> dict[str, float]:
         row = entries.agg(
@@ -161,7 +171,7 @@ class Als(Retriever):
             coldStartStrategy="nan",
             checkpointInterval=_CHECKPOINT_INTERVAL,
         ).fit(ready)
-        figures = {**metrics, "users": float(fitted.userFactors.count()), "items": float(fitted.itemFactors.count())}
+        figures = {**metrics, **_sizes(users=fitted.userFactors, items=fitted.itemFactors)}
         if not self.implicit:
             figures["train_rmse"] = _rmse(fitted.transform(ready))
         frames = {
@@ -183,6 +193,13 @@ def _at_least(pairs: DataFrame, column: str, least: int) -> DataFrame:
         return pairs
     enough = pairs.groupBy(column).agg(F.count("*").alias("n")).where(F.col("n") >= least).select(column)
     return pairs.join(enough, on=column, how="left_semi")
+
+
+def _sizes(**frames: DataFrame) -> dict[str, float]:
+    """Count the rows of frames in one query."""
+    named = [frame.select(F.lit(name).alias("name")) for name, frame in frames.items()]
+    counted = reduce(DataFrame.unionByName, named).groupBy("name").count().collect()
+    return dict.fromkeys(frames, 0.0) | {row["name"]: float(row["count"]) for row in counted}
 
 
 def _rmse(predicted: DataFrame) -> float:

@@ -10,7 +10,7 @@ from recsys.arrow import MEGABYTE
 
 _SCALE = 1_000_000_000
 """Users' parts are summed as integers of this fraction, so that no sum depends on the order of its terms."""
-_COUNT_BYTES = 24
+_COUNT_BYTES = 64
 
 
 def neighbor_lists(
@@ -41,18 +41,14 @@ def neighbor_lists(
         Fewest users in common.
     """
     numbered = interactions.join(item_index, on="item_id", how="inner")
-    counts = numbered.groupBy("idx").agg(F.count("*").alias("n"))
+    counts = numbered.groupBy("idx", "item_id").agg(F.count("*").alias("n"))
     if _largest(item_index) * _COUNT_BYTES <= broadcast_limit_mb * MEGABYTE:
         counts = F.broadcast(counts)
     of_user, of_source, of_target = powers
     pairs = _pairs(numbered, max_history, of_user).where(F.col("support") >= min_support)
     scored = _scored(pairs, counts, of_source, of_target)
-    ids = item_index.select("idx", "item_id")
-    named = scored.join(ids.withColumnRenamed("idx", "i"), on="i", how="inner").join(
-        ids.select(F.col("idx").alias("j"), F.col("item_id").alias("neighbor_id")), on="j", how="inner"
-    )
     order = W.Window.partitionBy("item_id").orderBy(F.col("score").desc(), F.col("neighbor_id"))
-    ranked = named.select("item_id", F.row_number().over(order).alias("rank"), "neighbor_id", "score", "support")
+    ranked = scored.select("item_id", F.row_number().over(order).alias("rank"), "neighbor_id", "score", "support")
     return ranked.where(F.col("rank") <= keep)
 
 
@@ -69,9 +65,9 @@ def _pairs(numbered: DataFrame, max_history: int, power: float) -> DataFrame:
 
 
 def _scored(pairs: DataFrame, counts: DataFrame, of_source: float, of_target: float) -> DataFrame:
-    """Both directions of each pair, with the popularity of source and target divided out."""
-    of_i = counts.select(F.col("idx").alias("i"), F.col("n").alias("n_i"))
-    of_j = counts.select(F.col("idx").alias("j"), F.col("n").alias("n_j"))
+    """Both directions of each pair by the items' ids, with the popularity of source and target divided out."""
+    of_i = counts.select(F.col("idx").alias("i"), F.col("item_id").alias("id_i"), F.col("n").alias("n_i"))
+    of_j = counts.select(F.col("idx").alias("j"), F.col("item_id").alias("id_j"), F.col("n").alias("n_j"))
     known = pairs.join(of_i, on="i", how="inner").join(of_j, on="j", how="inner")
 
     def direction(source: str, target: str) -> Column:
@@ -79,7 +75,7 @@ def _scored(pairs: DataFrame, counts: DataFrame, of_source: float, of_target: fl
             F.col(f"n_{target}").cast("double"), F.lit(float(of_target))
         )
         score = F.col("total") / F.lit(float(_SCALE)) / popularity
-        ends = (F.col(source).alias("i"), F.col(target).alias("j"))
+        ends = (F.col(f"id_{source}").alias("item_id"), F.col(f"id_{target}").alias("neighbor_id"))
         return F.struct(*ends, score.alias("score"), F.col("support").alias("support"))
 
     return known.select(F.explode(F.array(direction("i", "j"), direction("j", "i"))).alias("row")).select("row.*")

@@ -15,6 +15,8 @@ OVERALL = ""
 """Name of the segment that holds everybody."""
 
 _SCALE = 1_000_000
+_LEVELS = 24
+"""How often the window may double; a day doubled so often is longer than any log."""
 
 
 def popular_lists(
@@ -54,12 +56,7 @@ def popular_lists(
         named = touched.join(_large(profiles, min_segment_users), on="user_id", how="left")
         touched = named.withColumn("segment", F.explode(_lists("segment")))
     inside = touched.join(F.broadcast(_width(touched, keep)), on="segment", how="inner").where("level <= width")
-    counted = (
-        inside.groupBy("segment", "user_id", "item_id")
-        .agg(F.max("units").alias("units"))
-        .groupBy("segment", "item_id")
-        .agg((F.sum("units") / F.lit(float(_SCALE))).alias("score"))
-    )
+    counted = inside.groupBy("segment", "user_id", "item_id").agg(F.max("units").alias("units"))
     return _ranked(counted, items, keep)
 
 
@@ -67,7 +64,9 @@ def _touched(events: DataFrame, as_of: datetime, signal: SignalSettings, window_
     """`user_id, item_id, units, level`: what counts; level n lies within window x 2^n of `as_of`."""
     bound = F.lit(as_of)
     days = (F.unix_micros(bound) - F.unix_micros("event_time")) / F.lit(86_400e6)
-    level = F.greatest(F.ceil(F.log2(days / F.lit(float(window_days)))), F.lit(0)).cast("int")
+    level = F.least(F.greatest(F.ceil(F.log2(days / F.lit(float(window_days)))), F.lit(0)), F.lit(_LEVELS - 1)).cast(
+        "int"
+    )
     people = ~F.col("is_bot") & (F.col("event_time") < bound)
     return (
         events.where(people & counts_as_interest(signal.weights, signal.min_value))
@@ -93,27 +92,28 @@ def _large(profiles: DataFrame, least: int) -> DataFrame:
 def _width(touched: DataFrame, keep: int) -> DataFrame:
     """The smallest level of each segment that reaches `keep` items, else its largest: some twenty rows per segment."""
     firsts = touched.groupBy("segment", "item_id").agg(F.min("level").alias("level"))
-    sizes = firsts.groupBy("segment", "level").agg(F.count("*").alias("n"))
-    upto = W.Window.partitionBy("segment").orderBy("level")
-    reached = sizes.withColumn("n", F.sum("n").over(upto.rowsBetween(W.Window.unboundedPreceding, 0)))
-    enough = F.min(F.when(F.col("n") >= keep, F.col("level")))
-    return reached.groupBy("segment").agg(F.coalesce(enough, F.max("level")).alias("width"))
+    levels = F.array(*(F.count_if(F.col("level") <= level) for level in range(_LEVELS)))
+    sizes = firsts.groupBy("segment").agg(levels.alias("upto"), F.max("level").alias("last"))
+    enough = F.filter(F.sequence(F.lit(0), F.lit(_LEVELS - 1)), lambda level: F.get("upto", level) >= keep)
+    return sizes.select("segment", F.coalesce(F.get(enough, F.lit(0)), "last").alias("width"))
 
 
 def _ranked(counted: DataFrame, items: DataFrame | None, keep: int) -> DataFrame:
     """The first `keep` of each list: what was touched by score, then the catalog's others, the newest first."""
-    rows = counted.withColumn("added_at", F.lit(None).cast("timestamp"))
+    rows = counted.select("segment", "item_id", "units", F.lit(None).cast("timestamp").alias("added_at"))
     if items is not None:
         catalog = items.where("available").select(
-            F.lit(OVERALL).alias("segment"), "item_id", F.lit(None).cast("double").alias("score"), "added_at"
+            F.lit(OVERALL).alias("segment"), "item_id", F.lit(None).cast("bigint").alias("units"), "added_at"
         )
-        both = rows.unionByName(catalog).groupBy("segment", "item_id")
-        rows = both.agg(F.max("score").alias("score"), F.max("added_at").alias("added_at"))
+        rows = rows.unionByName(catalog)
+    scored = rows.groupBy("segment", "item_id").agg(
+        (F.sum("units") / F.lit(float(_SCALE))).alias("score"), F.max("added_at").alias("added_at")
+    )
     cold = F.col("score").isNull()
     order = W.Window.partitionBy("segment").orderBy(
         F.col("score").desc_nulls_last(), F.when(cold, F.col("added_at")).desc_nulls_last(), F.col("item_id")
     )
-    ranked = rows.withColumn("rank", F.row_number().over(order)).where(F.col("rank") <= keep)
+    ranked = scored.withColumn("rank", F.row_number().over(order)).where(F.col("rank") <= keep)
     return ranked.select("segment", "rank", "item_id", F.coalesce("score", F.lit(0.0)).alias("score"))
 
 

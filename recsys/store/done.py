@@ -1,0 +1,134 @@
+"""Which jobs need not run again: what they read and what they made is still as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime, timedelta
+
+from pyspark.sql import Row
+from pyspark.sql import functions as F
+
+import recsys
+from recsys import data
+from recsys.config import stamp
+from recsys.store.catalog import table_named
+from recsys.store.files import file_exists
+from recsys.store.history import Commit, History
+from recsys.store.runs import JobState
+from recsys.store.tables import Tables
+
+_OF_AN_INSTANT = ("/as_of=", "/run_date=")
+"""Slices that belong to one instant; the others are filled by runs for all of them."""
+
+
+class Done:
+    """The runs of some instants, and what was committed after them.
+
+    Parameters
+    ----------
+    tables : Tables
+        Where `runs` and the other tables are.
+    instants : collection of datetime
+        The instants that will be asked about.
+    """
+
+    def __init__(self, tables: Tables, instants: Collection[datetime]) -> None:
+        self._tables = tables
+        self._history = History(tables)
+        self._rows = self._runs(instants) if tables.exists(data.RUNS) else []
+
+    def is_done(
+        self,
+        job: JobState,
+        as_of: datetime,
+        *,
+        feeders: Collection[str] | None = None,
+        every_instant: Collection[str] = (),
+        earlier: datetime | None = None,
+    ) -> bool:
+        """Tell whether a job is done for an instant, and nothing that decides its result has changed since.
+
+        It is not if its config, its outside inputs or the code changed; if another run has taken its slice since; if
+        a table that it read is at a later version because of a commit that it would read; or if something that it made
+        is gone.
+
+        Parameters
+        ----------
+        feeders : collection of str, optional
+            Jobs whose commits it reads, because some tables hold the work of several jobs (`models`). None: all others.
+        every_instant : collection of str
+            Jobs of which it reads what they commit for any instant, not only for its own.
+        earlier : datetime, optional
+            A second instant of which it reads what was made.
+        """
+        mine = self._latest(job, as_of)
+        if mine is None or self._taken_since(mine, job):
+            return False
+        instants = {stamp(instant) for instant in (as_of, earlier) if instant is not None}
+
+        def matters(commit: Commit) -> bool:
+            if commit.run_id == mine["run_id"] or commit.job == job.name:
+                return False
+            if not commit.job:
+                return True
+            read = feeders is None or commit.job in feeders
+            return read and (commit.job in every_instant or commit.as_of in instants)
+
+        if any(self._moved(name, version, matters) for name, version in mine["reads"].items()):
+            return False
+        written = mine["writes"].items()
+        return self._is_there(mine) and not any(self._moved(name, at, lambda one: not one.job) for name, at in written)
+
+    def _latest(self, job: JobState, as_of: datetime) -> Row | None:
+        """The newest run that made what the job would make; None if a later one of its own made something else."""
+        own = [run for run in self._rows if run["job"] == job.name and (job.ignores_as_of or run["at"] == stamp(as_of))]
+        now = (job.config_hash, recsys.__version__, "done")
+        for run in sorted(own, key=lambda run: run["started"], reverse=True):
+            if (run["config_hash"], run["code_version"], run["status"]) == now:
+                return run
+            if not job.ignores_as_of and _may_have_written(run):
+                return None
+        return None
+
+    def _taken_since(self, mine: Row, job: JobState) -> bool:
+        """Whether a run for another instant has taken the slice of this one: two instants of a day share a run date."""
+        held = _of_an_instant(mine["slices"])
+        return any(
+            run["started"] > mine["started"] and held & _of_an_instant(run["slices"]) and _may_have_written(run)
+            for run in self._rows
+            if run["job"] == job.name and run["run_id"] != mine["run_id"]
+        )
+
+    def _moved(self, name: str, version: int, matters: Callable[[Commit], bool]) -> bool:
+        table = table_named(name)
+        commits = self._history.since(table, version) if table is not None else None
+        return commits is None or any(matters(commit) for commit in commits)
+
+    def _is_there(self, run: Row) -> bool:
+        return all(file_exists(self._tables.spark, self._tables.path(file)) for file in run["files"] or ())
+
+    def _runs(self, instants: Collection[datetime]) -> Sequence[Row]:
+        """Runs for the days of these instants, and those whose result does not depend on one."""
+        wanted = F.exists("slices", lambda name: name.contains("/source="))
+        for instant in instants:
+            day = instant.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+            wanted = wanted | ((F.col("as_of") >= F.lit(day)) & (F.col("as_of") < F.lit(day + timedelta(days=1))))
+        runs = self._tables.read(data.RUNS)
+        return (
+            runs.where(wanted)
+            .select(
+                *("run_id", "job", "config_hash", "code_version", "status", "reads", "writes", "slices", "files"),
+                F.date_format("as_of", "yyyyMMdd'T'HHmmss'Z'").alias("at"),
+                F.unix_micros("started_at").alias("started"),
+            )
+            .collect()
+        )
+
+
+def _of_an_instant(slices: Sequence[str] | None) -> set[str]:
+    return {name for name in slices or () if any(part in name for part in _OF_AN_INSTANT)}
+
+
+def _may_have_written(run: Row) -> bool:
+    """A run that died can't say; one that failed or found nothing to do says what it wrote until then."""
+    return run["status"] in ("done", "lost", "running") or bool(run["writes"])
