@@ -2,7 +2,8 @@
 
 A commit that carries a run's stamp is written with Delta's `txnAppId` and `txnVersion`: the slice, and a number that
 only grows from holder to holder of it. Delta leaves out a commit whose number is not above the last one, so a run that
-lost its slice can't write into it any more. The stamp also says in the table's history which run wrote what.
+lost its slice can't write into it any more; the first rows of a table whose slices are replaced as a whole do without
+the number. The stamp also says in the table's history which run wrote what.
 """
 
 from __future__ import annotations
