@@ -67,6 +67,7 @@ setup(
         "console_scripts": [
             *(f"recsys-{name.replace('_', '-')} = recsys_jobs.{name}:run.main" for name in JOBS),
             "recsys-pipeline = recsys_jobs.pipeline:main",
+            "recsys-backtest = recsys_jobs.backtest:main",
             "recsys-migrate = recsys_jobs.migrate:main",
             "recsys-synthetic = recsys.synthetic.__main__:main",
         ]

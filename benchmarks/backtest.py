@@ -3,128 +3,87 @@
     python -m benchmarks.backtest --dataset conf/datasets/movielens-latest-small.yaml \\
         --set input.root=DIR --first 2001-01-01 --last 2017-01-01 --every 365
 
-A small log has few users who are active both before and after any one instant, too few to see which of two lists is
-better. Over many instants there are enough. Users known at an instant count once per instant; the intervals come from
-resampling users with all of their instants, because the lists of a user are alike. The last line on stdout is one JSON
-object.
+A call of `jobs/backtest.py`, whose flags it takes. Users known at an instant count once per instant; the intervals come
+from resampling users with all of their instants, because the lists of a user are alike. The last line on stdout is one
+JSON object.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import math
 import sys
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from pyspark.sql import SparkSession
+from pyspark.sql import Row
 
 from benchmarks.machine import describe
-from jobs.evaluate import read_day
-from recsys.config import Config, load_config
-from recsys.pipeline import Context, graph
+from jobs.backtest import MORE
+from recsys import data
+from recsys.config import Config, parse_as_of
+from recsys.evaluation.pooled import POOLED
+from recsys.evaluation.stages import FINAL
+from recsys.pipeline import backtest
+from recsys.pipeline.flags import Flags
 from recsys.pipeline.job import load_jobs
-from recsys.retrieval.registry import baseline
+from recsys.pipeline.judging import stages_of
+from recsys.pipeline.program import program
 from recsys.spark import build_session
+from recsys.store import Warehouse
 
 ROOT = Path(__file__).parents[1]
 K = 10
-RESAMPLES = 2000
+LOCAL = ("--config", str(ROOT / "conf/local.yaml"), "--set", "warehouse=benchmark-backtest")
 
-Figures = dict[str, float]
-"""NDCG@10 of one user at one instant, by stage."""
+Rows = Mapping[tuple[str, str], Row]
+"""Pooled rows of the known users at the cut-off, by stage and metric."""
+
+
+def run(flags: Flags, config: Config) -> None:
+    """Run the back-test, then print its pooled figures as JSON."""
+    asked = flags.extra
+    first, last = (parse_as_of(text) if text else None for text in (asked.first, asked.last))
+    ats = backtest.instants(flags.as_of, first=first, last=last, every=asked.every, count=asked.instants)
+    spark = build_session(config, "benchmark backtest")
+    name = backtest.run_backtest(spark, config, ats, load_jobs(ROOT / "jobs"))
+    rows = Warehouse(spark, config.warehouse).read(data.BACKTESTS, where={"backtest": name})
+    judged = rows.where("instant != 'pooled'").select("instant").distinct().count()
+    wanted = {"instant": POOLED, "k": K, "slice": ["known", "all"], "metric": ["ndcg", "snips_ctr"]}
+    pooled = Warehouse(spark, config.warehouse).read(data.BACKTESTS, where={"backtest": name, **wanted}).collect()
+    found = {
+        (row["stage"], row["metric"]): row
+        for row in pooled
+        if row["slice"] == ("known" if row["metric"] == "ndcg" else "all")
+    }
+    metrics = result(found, stages_of(config).retrievers, stages_of(config).baseline) | {"instants": judged}
+    print(json.dumps({"name": "backtest", "metrics": metrics, "machine": describe()}))
+
+
+def result(found: Rows, retrievers: tuple[str, ...], alone: str | None) -> dict[str, Any]:
+    """NDCG and SNIPS of every stage, and the final list's difference from popularity and from the best retriever."""
+    result: dict[str, Any] = {}
+    for (stage, metric), row in sorted(found.items()):
+        if "-" not in stage:
+            name = f"{stage}_{'ndcg' if metric == 'ndcg' else 'snips'}_at_{K}"
+            result[name] = _rounded(row["value"])
+    best = max(retrievers, key=lambda name: found[name, "ndcg"]["value"] or 0.0)
+    for key, other in ((alone, alone), ("best_retriever", best), ("candidates", "candidates")):
+        row = found.get((f"{FINAL}-{other}", "ndcg"))
+        if row is not None:
+            ends = {"": "value", "_low": "ci_low", "_high": "ci_high"}
+            result |= {f"final_minus_{key}{end}": _rounded(row[column]) for end, column in ends.items()}
+    final = found[FINAL, "ndcg"]
+    return result | {"best_retriever": best, "users": final["users"], "users_times_instants": final["n"]}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def main() -> None:
-    """Run the pipeline at each instant, then print a table and the result."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", required=True, help="mapping of the data set")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one config key")
-    parser.add_argument("--first", required=True, help="first instant, YYYY-MM-DD")
-    parser.add_argument("--last", required=True, help="no instant after this one")
-    parser.add_argument("--every", type=int, default=365, help="days between instants")
-    parser.add_argument("--warehouse", default="benchmark-backtest", help="a new warehouse, or one to go on with")
-    flags = parser.parse_args()
-    config = load_config(
-        [ROOT / "conf/local.yaml"], dataset=flags.dataset, overrides=[f"warehouse={flags.warehouse}", *flags.set]
-    )
-    alone = baseline(config.retrievers)
-    assert alone is not None, "the config has no retriever to compare with"
-    spark = build_session(config, "benchmark backtest")
-    jobs = load_jobs(ROOT / "jobs")
-    found: dict[datetime, dict[str, Figures]] = {}
-    for as_of in instants(flags.first, flags.last, flags.every):
-        graph.run_pipeline(spark, config, as_of, jobs)
-        found[as_of] = judge(spark, config, as_of)
-        sys.stderr.write(f"{as_of:%Y-%m-%d}  {means_of(found[as_of])}\n")
-    print(json.dumps({"name": "backtest", "metrics": pooled(found, alone.name), "machine": describe()}))
-
-
-def instants(first: str, last: str, every: int) -> Iterator[datetime]:
-    """Midnights from the first to the last."""
-    at, end = (datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (first, last))
-    while at <= end:
-        yield at
-        at += timedelta(days=every)
-
-
-def judge(spark: SparkSession, config: Config, as_of: datetime) -> dict[str, Figures]:
-    """NDCG@10 of every known user with truth, by stage; a stage without a list for a user has 0."""
-    day, e = read_day(Context.of(spark, config, as_of)), config.evaluate
-    relevant = day.relevant(
-        horizon_days=e.horizon_days,
-        relevant_types=e.relevant_types,
-        min_value=e.min_value,
-        only_new_items=e.only_new_items,
-        include_anonymous=config.candidates.include_anonymous,
-    )
-    population = day.population(relevant).where("known").cache()
-    lists = day.lists(population, exclude_unavailable=config.candidates.exclude_unavailable, depth=K)
-    wanted = defaultdict(set)
-    for row in relevant.join(population.select("user_id"), on="user_id").collect():
-        wanted[row["user_id"]].add(row["item_id"])
-    gains: dict[tuple[str, str], float] = defaultdict(float)
-    for row in lists.where(lists["rank"] <= K).collect():
-        if row["item_id"] in wanted[row["user_id"]]:
-            gains[row["user_id"], row["stage"]] += 1 / math.log2(row["rank"] + 1)
-    population.unpersist()
-    best = {user: sum(1 / math.log2(r + 1) for r in range(1, min(K, len(items)) + 1)) for user, items in wanted.items()}
-    return {user: {stage: gains[user, stage] / best[user] for stage in day.stages.names} for user in best if best[user]}
-
-
-def means_of(users: Mapping[str, Figures]) -> str:
-    """Means of one instant."""
-    stages = next(iter(users.values()), {})
-    means = (f"{stage} {np.mean([u[stage] for u in users.values()]):.3f}" for stage in stages)
-    return f"{len(users):>4} users  {'  '.join(means)}"
-
-
-def pooled(found: Mapping[datetime, Mapping[str, Figures]], alone: str) -> dict[str, float]:
-    """Means over all users and instants, and final minus the baseline with a 95 % interval (users resampled)."""
-    by_user: dict[str, list[Figures]] = defaultdict(list)
-    for users in found.values():
-        for user, figures in users.items():
-            by_user[user].append(figures)
-    everything = [figures for several in by_user.values() for figures in several]
-    result = {
-        f"{stage}_ndcg_at_10": round(float(np.mean([f[stage] for f in everything])), 4) for stage in everything[0]
-    }
-    gains = [[f["final"] - f[alone] for f in several] for several in by_user.values()]
-    totals, counts = np.array([sum(g) for g in gains]), np.array([len(g) for g in gains])
-    drawn = np.random.default_rng(7).integers(0, len(gains), (RESAMPLES, len(gains)))
-    low, high = np.quantile(totals[drawn].sum(axis=1) / counts[drawn].sum(axis=1), [0.025, 0.975])
-    return result | {
-        f"final_minus_{alone}": round(float(totals.sum() / counts.sum()), 4),
-        f"final_minus_{alone}_low": round(float(low), 4),
-        f"final_minus_{alone}_high": round(float(high), 4),
-        "users": len(by_user),
-        "users_times_instants": len(everything),
-        "instants": len(found),
-    }
+    """Run with the local config, in a warehouse that flags may move."""
+    program("benchmarks.backtest", __doc__, [*LOCAL, *sys.argv[1:]], run, more=MORE)
 
 
 if __name__ == "__main__":

@@ -1,78 +1,110 @@
 """Make labeled examples with point-in-time features, and export them as Parquet shards.
 
-Reads shown lists (else the candidates of an earlier instant), events, daily partials, items and users before `as_of`;
-writes the slice `as_of` of `ctr_examples`, keyed by `as_of, example_id`, and its snapshot.
+Reads the candidates of past instants and what was taken up after them, shown lists, events, daily partials, items and
+users before `as_of`; writes the slice `as_of` of `ctr_examples`, keyed by `as_of, example_id`, and a snapshot of each
+origin.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from pyspark.sql import DataFrame
 
 from recsys import data
 from recsys.config import stamp
 from recsys.errors import NothingToDo
 from recsys.features import daily, examples, sampling
+from recsys.features.choosing import choose
 from recsys.features.example_features import example_features
-from recsys.pipeline import Context, Part, job
+from recsys.features.ladder import days_back, ladder
+from recsys.pipeline import Context, evidence, job
+from recsys.progress import note
 from recsys.retrieval import registry
 from recsys.retrieval.frames import persisted, persisting
+from recsys.retrieval.past import with_past_features
 from recsys.store import Clear, Replace, Writes
-from recsys.store.snapshot import MANIFEST, export
+from recsys.store.snapshot import MANIFEST, export_by_origin
 
 
 @job(
     "ctr_examples",
-    reads=(data.EVENTS, data.IMPRESSIONS, data.CANDIDATES, data.USER_DAILY, data.ITEM_DAILY, data.ITEMS, data.USERS),
+    reads=(*evidence.READS, data.CANDIDATES, data.USER_DAILY, data.ITEM_DAILY, data.ITEMS),
     writes=(data.CTR_EXAMPLES,),
-    config=("ctr_examples", Part("retrievers", registry.identities)),
+    config=(
+        *evidence.CONFIG,
+        "retrievers",
+        "ctr_examples",
+        "evaluate.horizon_days",
+        "evaluate.relevant_types",
+        "evaluate.min_value",
+    ),
     earlier=(data.CANDIDATES,),
 )
 def run(context: Context) -> Writes:
     """Label, sample, compute features, split."""
-    config, as_of = context.config, context.as_of
-    warehouse, x = context.warehouse, config.ctr_examples
-    table = registry.examples_table(config.retrievers)
-    first, today = daily.kept_days(as_of, x.window_days), daily.day_of(as_of)
+    config, as_of, warehouse = context.config, context.as_of, context.warehouse
+    x, horizon = config.ctr_examples, config.evaluate.horizon_days
+    table = registry.examples_table(config.retrievers, x.attribute_features)
+    steps = {"horizon_days": horizon, "instants": x.instants, "cadence_days": x.cadence_days}
+    rungs, reach = ladder(as_of, **steps), days_back(window_days=x.window_days, **steps)
+    first = daily.kept_days(as_of, reach)
     events = warehouse.read(data.EVENTS, before=as_of, since=daily.midnight(first))
     partials = {entity: warehouse.read(table, required=False) for entity, table in daily.TABLES.items()}
-    daily.require_complete(events, partials, since=first, until=today)
-    earlier = as_of - timedelta(days=x.label_window_days)
+    daily.require_complete(events, partials, since=first, until=daily.day_of(as_of))
     try:
-        labeled = examples.choose(
-            origin=x.origin,
-            impressions=warehouse.read(data.IMPRESSIONS, before=as_of, required=False),
-            candidates=warehouse.read(data.CANDIDATES, where={"run_date": daily.day_of(earlier)}, required=False),
-            events=events,
-            as_of=as_of,
-            earlier=earlier,
-            window_days=x.window_days,
-            label_types=x.label_types,
-        )
+        chosen = choose(labeled(context, events, rungs), settings=x, rungs=rungs)
     except NothingToDo as why:
         # Examples of another config must not be taken for this one's.
         return Writes([Clear(table, data.slice_of(as_of))], nothing=str(why))
-    pairs = sampling.sampled(labeled.pairs, rate=labeled.counts.sample_rate(x.negatives_per_positive))
-    split = sampling.split_by_user if labeled.instant else sampling.split_by_time
+    keep, written = context.keep(persisting()), context.scratch()
+    offered = registry.features(config.retrievers)
     features = example_features(
-        split(pairs, valid_share=x.valid_share, test_share=x.test_share),
-        lists=labeled.lists,
-        instant=labeled.instant,
+        written(with_past_features(written(chosen.pairs), evidence.fits(context, rungs), offered)),
+        lists=written(chosen.lists),
         events=events,
         user_daily=partials["user"],
         item_daily=partials["item"],
         items=warehouse.read(data.ITEMS, before=as_of, required=False),
         users=warehouse.read(data.USERS, before=as_of, required=False),
         history_length=x.history_length,
-        retrieved=registry.features(config.retrievers),
-        keep=context.keep(persisting()),
+        retrieved=offered,
+        shown=evidence.shown_lists(context, days_back=reach),
+        attributes=x.attribute_features,
+        keep=keep,
     )
     rows = context.keep(persisted(sampling.example_rows(features, as_of=as_of, table=table)))
     snapshot = ("snapshots", table.name, stamp(as_of))
     return Writes(
         [Replace(table, rows, data.slice_of(as_of))],
-        files=["/".join((*snapshot, MANIFEST))],
-        afterwards=lambda: export(rows, warehouse.path(*snapshot), shards={"train": x.shards}),
+        files=["/".join((*snapshot, origin, MANIFEST)) for origin in examples.ORIGINS],
+        afterwards=lambda: export_by_origin(rows, warehouse.path(*snapshot), shards={"train": x.shards}),
     )
+
+
+def labeled(context: Context, events: DataFrame, rungs: Sequence[datetime]) -> list[examples.Labeled]:
+    """Label the candidates of past instants and the shown lists."""
+    x, e, as_of, warehouse = context.config.ctr_examples, context.config.evaluate, context.as_of, context.warehouse
+    since = as_of - timedelta(days=x.window_days)
+    shown = warehouse.read(data.IMPRESSIONS, before=as_of, since=since, required=False)
+    shared = examples.shared_lists(shown)
+    if shared:
+        note(f"{shared:,} lists were shown to several users; each of them is taken to have a list of their own")
+    made = {"run_date": [daily.day_of(rung) for rung in rungs], "as_of": list(rungs)}
+    return [
+        examples.from_candidates(
+            warehouse.read(data.CANDIDATES, where=made, required=False),
+            events,
+            instants=rungs,
+            horizon_days=e.horizon_days,
+            relevant_types=e.relevant_types,
+            min_value=e.min_value,
+        ),
+        examples.from_lists(
+            examples.with_outcomes(shown, events), as_of=as_of, window_days=x.window_days, shared=shared > 0
+        ),
+    ]
 
 
 if __name__ == "__main__":

@@ -1,93 +1,123 @@
-"""Score the candidates of the day, blend, diversify, apply rules, give reasons.
+"""Score the candidates of the day, order, diversify, apply rules, give reasons.
 
 Reads the slice run_date of `candidates`, the newest ranker of `models`, and what features are made of; writes the
-slice run_date of `ranked`, keyed by `run_date, user_id, rank`.
+slices run_date of `ranked`, keyed by `run_date, user_id, rank`, and of `input_skew`, keyed by `run_date, head, input`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
+
+from pyspark.sql import DataFrame
 
 from recsys import data
-from recsys.ctr.serving.bundle import ModelBundle
+from recsys.ctr.heads import Heads
 from recsys.features import daily
-from recsys.pipeline import Context, job
-from recsys.progress import note
+from recsys.pipeline import Context, evidence, job
+from recsys.progress import note, step
 from recsys.rerank.diversity import Rules, allowed, rerank
-from recsys.rerank.lists import RETRIEVAL_ONLY, blend_of, newest_model, ranked_rows, scored_candidates
+from recsys.rerank.lists import (
+    RETRIEVAL_ONLY,
+    featured_candidates,
+    newest_model,
+    ranked_rows,
+    retrieval_weight_of,
+    scored_candidates,
+    skew_rows,
+)
 from recsys.retrieval import registry
-from recsys.retrieval.frames import persisted
-from recsys.store import Replace, Writes
-from recsys.store.retrievers import read_models
+from recsys.retrieval.base import Model
+from recsys.retrieval.frames import persisted, persisting
+from recsys.retrieval.past import with_features_of
+from recsys.store import Clear, Replace, Write, Writes
 
 
 @job(
     "rank",
     reads=(
+        *evidence.READS,
         data.CANDIDATES,
         data.MODELS.of("ranker"),
-        data.CTR_EXAMPLES,
-        data.EVENTS,
         data.USER_DAILY,
         data.ITEM_DAILY,
         data.ITEMS,
-        data.USERS,
-        data.MODELS.of("retriever"),
-        *registry.tables(),
     ),
-    writes=(data.RANKED,),
-    config=("rank", "ctr_examples.history_length", "candidates.rrf_k", "retrievers", "signal"),
+    writes=(data.INPUT_SKEW, data.RANKED),
+    config=(
+        *evidence.CONFIG,
+        "retrievers",
+        "rank",
+        "ctr_examples.history_length",
+        "ctr_examples.attributes",
+        "candidates.rrf_k",
+    ),
 )
 def run(context: Context) -> Writes:
     """Read, score, make lists, explain."""
-    config, as_of = context.config, context.as_of
-    warehouse, r = context.warehouse, config.rank
-    today = {"run_date": as_of.date()}
-    model = newest_model(warehouse.read(data.MODELS, required=False), kind="ctr", as_of=as_of)
-    bundle = ModelBundle.load(warehouse.path(model["path"])) if model else None
-    learned = {**data.slice_of(model["as_of"] if model else as_of), "split": "valid"}
-    examples = warehouse.read(registry.examples_table(config.retrievers), where=learned, required=False)
-    blend = blend_of(
-        examples, bundle=bundle, batch_size=r.batch_size, k=r.k, configured=r.retrieval_weight, fit=r.fit_blend
-    )
-    note(blend.why)
-    events = warehouse.read(data.EVENTS, before=as_of)
-    partials = {entity: warehouse.read(table, required=False) for entity, table in daily.TABLES.items()}
-    if bundle:
-        first, until = daily.kept_days(as_of, 0), daily.day_of(as_of)
-        recent = warehouse.read(data.EVENTS, before=as_of, since=daily.midnight(first))
-        daily.require_complete(recent, partials, since=first, until=until)
-    scored = scored_candidates(
-        warehouse.read(data.CANDIDATES, where={**today, "as_of": as_of}),
-        bundle=bundle,
-        as_of=as_of,
-        history_length=config.ctr_examples.history_length,
-        batch_size=r.batch_size,
-        retrieved=registry.features(config.retrievers),
-        events=events,
-        user_daily=partials["user"],
-        item_daily=partials["item"],
-        items=warehouse.read(data.ITEMS, before=as_of, required=False),
-        users=warehouse.read(data.USERS, before=as_of, required=False),
-    )
+    config, as_of, warehouse = context.config, context.as_of, context.warehouse
+    r, today = config.rank, {"run_date": as_of.date()}
+    model = newest_model(warehouse.read(data.MODELS, required=False), kind=registry.RANKER, as_of=as_of)
+    heads = Heads.load(warehouse.path(model["path"])) if model else None
+    retrieval_weight, why = retrieval_weight_of(heads, configured=r.retrieval_weight)
+    note(why)
+    ranker = heads if heads and heads.choice.used else None
+    version = model["model_version"] if model and ranker else RETRIEVAL_ONLY
+    models = evidence.fits(context, (as_of,))[as_of]
+    featured = candidates_of_the_day(context, ranker, models)
+    writes: list[Write] = [Clear(data.INPUT_SKEW, today)]
+    if ranker:
+        # Read twice: by the comparison with the training rows, and to be scored.
+        featured = context.scratch()(featured)
+        with step("compare with the training rows"):
+            differing = skew_rows(featured, ranker, as_of=as_of, model_version=version, max_psi=r.max_psi)
+        writes = [Replace(data.INPUT_SKEW, differing, today)]
+    scored = scored_candidates(featured, heads=ranker, batch_size=r.batch_size)
     kept = allowed(scored, blocked_items=r.blocked_items, blocked_categories=r.blocked_categories)
-    reserve = r.k if bundle else 0
-    rules = Rules(r.k, blend.retrieval_weight, r.diversity, r.max_per_category, reserve=reserve)
+    rules = Rules(r.k, retrieval_weight, r.diversity, r.max_per_category, reserve=r.k if ranker else 0)
     lists = context.keep(persisted(rerank(kept, rules=rules)))
     if lists.isEmpty():
         warehouse.require_made(data.CANDIDATES, as_of)
     rows = ranked_rows(
         lists,
         as_of=as_of,
-        retrieval_weight=blend.retrieval_weight,
-        model_version=model["model_version"] if model else RETRIEVAL_ONLY,
+        retrieval_weight=retrieval_weight,
+        model_version=version,
         generated_at=datetime.now(UTC),
-        events=events,
+        events=warehouse.read(data.EVENTS, before=as_of),
         items=warehouse.read(data.ITEMS, valid_at=as_of, required=False),
-        models=read_models(warehouse, config.retrievers, as_of=as_of, signal=config.signal),
+        models=models,
         rank_constant=config.candidates.rrf_k,
     )
-    return Writes([Replace(data.RANKED, rows, today)])
+    return Writes([*writes, Replace(data.RANKED, rows, today)])
+
+
+def candidates_of_the_day(context: Context, ranker: Heads | None, models: Sequence[Model[Any]]) -> DataFrame:
+    """Compute the features of the candidates."""
+    config, as_of, warehouse = context.config, context.as_of, context.warehouse
+    x, offered = config.ctr_examples, registry.features(config.retrievers)
+    partials = {entity: warehouse.read(table, required=False) for entity, table in daily.TABLES.items()}
+    if ranker:
+        first, until = daily.kept_days(as_of, 0), daily.day_of(as_of)
+        recent = warehouse.read(data.EVENTS, before=as_of, since=daily.midnight(first))
+        daily.require_complete(recent, partials, since=first, until=until)
+    return featured_candidates(
+        warehouse.read(data.CANDIDATES, where={"run_date": as_of.date(), "as_of": as_of}),
+        heads=ranker,
+        with_scores=with_features_of(models if ranker else (), offered),
+        as_of=as_of,
+        history_length=x.history_length,
+        retrieved=offered,
+        shown=evidence.shown_lists(context, days_back=0) if ranker else None,
+        attributes=[one.feature for one in x.attributes],
+        events=warehouse.read(data.EVENTS, before=as_of),
+        user_daily=partials["user"],
+        item_daily=partials["item"],
+        items=warehouse.read(data.ITEMS, before=as_of, required=False),
+        users=warehouse.read(data.USERS, before=as_of, required=False),
+        keep=context.keep(persisting()),
+    )
 
 
 if __name__ == "__main__":

@@ -1,18 +1,23 @@
-"""Train the ranker.
+"""Train the ranker: one network for each head.
 
-Reads ctr_examples (and its Parquet snapshot) for `as_of`; writes the warehouse's directory `bundles/<model_version>`
-and last the row of `models`, keyed by `model_version`, that makes the version visible.
+Reads ctr_examples (and its Parquet snapshots) for `as_of`, and the impressions that followed the held-out candidates;
+writes the warehouse's directory `bundles/<model_version>` and last the row of `models`, keyed by `model_version`, that
+makes the version visible.
 """
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 from recsys import data
 from recsys.config import stamp, version_of
-from recsys.ctr.inputs.fit import fit_spec
-from recsys.ctr.inputs.settings import default_inputs, retrieved_inputs
-from recsys.ctr.ranker import CtrRanker, default_baselines, make_launcher, snapshot_task
+from recsys.ctr.fitting import fit_heads, with_inputs
+from recsys.ctr.heads import Heads
+from recsys.ctr.ranker import default_baselines
+from recsys.evaluation.choice import decide
+from recsys.features.examples import with_outcomes
 from recsys.pipeline import Context, Part, job
-from recsys.progress import step
+from recsys.progress import note
 from recsys.retrieval import registry
 from recsys.store import Replace, Writes
 from recsys.store.models import version_row
@@ -20,46 +25,61 @@ from recsys.store.models import version_row
 
 @job(
     "train_ctr",
-    reads=(data.CTR_EXAMPLES,),
+    reads=(data.CTR_EXAMPLES, data.IMPRESSIONS, data.EVENTS, data.POSITION_EFFECTS),
     writes=(data.MODELS.of("ranker"),),
-    config=("train_ctr", "ctr_examples", Part("retrievers", registry.identities)),
+    config=(
+        "train_ctr",
+        "ctr_examples",
+        "evaluate.horizon_days",
+        Part("retrievers", registry.identities),
+    ),
 )
 def run(context: Context) -> Writes:
-    """Read, fit the spec, train, save; the row makes the version visible."""
+    """Read; fit each head; choose their weights; save. The row makes the version visible."""
     warehouse, config, as_of = context.warehouse, context.config, context.as_of
-    table, offered = registry.examples_table(config.retrievers), registry.features(config.retrievers)
-    settings = config.train_ctr
-    if settings.inputs is None:
-        settings = settings.model_copy(update={"inputs": default_inputs(retrieved_inputs(offered))})
-    version = version_of("ctr", as_of, settings, config.ctr_examples)
+    attributes, offered = config.ctr_examples.attribute_features, registry.features(config.retrievers)
+    table = registry.examples_table(config.retrievers, attributes)
+    settings = with_inputs(config.train_ctr, retrieved=offered, attributes=attributes)
+    version = version_of(registry.RANKER, as_of, settings, config.ctr_examples)
     bundle_path, logs = f"bundles/{version}", warehouse.path("tensorboard", version)
-    examples = warehouse.read(table, where={**data.slice_of(as_of), "split": "train"}, required=False)
-    with step("fit the feature spec"):
-        spec = fit_spec(examples, settings.inputs)
-    task = snapshot_task(
-        warehouse.path("snapshots", table.name, stamp(as_of)),
-        spec=spec,
+    examples = warehouse.read(table, where=data.slice_of(as_of), required=False)
+    bundles = fit_heads(
+        examples,
+        snapshots=warehouse.path("snapshots", table.name, stamp(as_of)),
         settings=settings,
         baselines=default_baselines(registry.baseline_ranks(config.retrievers)),
         log_dir=logs if settings.tensorboard else None,
+        about={"as_of": as_of.isoformat(), "model_version": version},
     )
-    ranker = CtrRanker(make_launcher(settings), config={"as_of": as_of.isoformat(), "model_version": version})
-    with step("train the ranker") as this:
-        bundle = ranker.fit(task)
-        this.rows = int(bundle.metrics["train_rows"])
-    bundle.save(warehouse.path(bundle_path))
+    choice = decide(
+        examples,
+        with_outcomes(
+            warehouse.read(data.IMPRESSIONS, before=as_of, required=False),
+            warehouse.read(data.EVENTS, before=as_of, required=False),
+        ),
+        Heads(bundles),
+        k=settings.ndcg_at,
+        batch_size=settings.batch_size,
+        horizon_days=config.evaluate.horizon_days,
+        effects=warehouse.read(data.POSITION_EFFECTS, where=data.slice_of(as_of), required=False),
+    )
+    note(f"the ranker is {choice.why}")
+    heads = Heads(bundles, choice)
+    checksums = heads.save(warehouse.path(bundle_path))
     row = version_row(
         context.spark,
         version=version,
-        kind="ctr",
+        kind=registry.RANKER,
         as_of=as_of,
         path=bundle_path,
         config=context.resolved,
-        metrics=bundle.metrics,
+        metrics=heads.metrics,
         data_versions=warehouse.reads,
-        checksums=bundle.checksums,
+        checksums=checksums,
+        verdict=choice.why,
+        curve=[astuple(point) for point in choice.curve],
     )
-    files = [f"{bundle_path}/{name}" for name in bundle.checksums]
+    files = [f"{bundle_path}/{name}" for name in checksums]
     return Writes([Replace(data.MODELS, row, {"model_version": version})], files=files)
 
 

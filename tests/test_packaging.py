@@ -108,7 +108,7 @@ def test_programs_start_from_the_wheel(site: Path, tmp_path: Path) -> None:
 
     assert all(flag in printed("recsys-pipeline", "--help") for flag in FLAGS)
     assert "usage: rank" in printed("recsys-rank", "--help")
-    assert "rank: reads candidates, models" in printed("recsys-rank", "--dry-run")
+    assert "rank: reads events, impressions, position_effects" in printed("recsys-rank", "--dry-run")
     assert f"{ADDED}: reads events; writes models" in printed("recsys-count-events", "--dry-run")
     assert f"\n{ADDED}: reads events" in printed("recsys-pipeline", "--dry-run")
 

@@ -1,5 +1,6 @@
 """The resolved config: every room's settings as sections, and the loader."""
 
+from recsys.config.changes import changed_keys, dataset_of
 from recsys.config.load import (
     config_json,
     digest,
@@ -14,6 +15,8 @@ from recsys.data import stamp
 
 __all__ = [
     "Config",
+    "changed_keys",
+    "dataset_of",
     "config_json",
     "digest",
     "load_config",

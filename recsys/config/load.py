@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
 from recsys.config.mapped import require_permitted, require_small
-from recsys.config.renamed import moved, with_new_names
+from recsys.config.renamed import moved
 from recsys.config.root import Config
 from recsys.data import stamp
 from recsys.errors import ConfigError
@@ -43,15 +43,14 @@ def load_config(
     if dataset is not None:
         mapping = load_dataset(dataset)
         settings = f"{dataset}, settings"
-        mapping = mapping.model_copy(update={"settings": with_new_names(mapping.settings, where=settings)})
         require_permitted(mapping.settings, where=str(dataset))
         layers.add(mapping.settings, where=settings)
         layers.values["dataset"] = mapping.model_dump()
     for file in files:
-        layers.add(with_new_names(_expanded(read_yaml(file)), where=str(file)), where=str(file))
+        layers.add(_expanded(read_yaml(file)), where=str(file))
     for override in overrides:
         where = f"--set {override.partition('=')[0]}"
-        layers.add(with_new_names(_expanded(_parse_override(override)), where=where), where=where)
+        layers.add(_expanded(_parse_override(override)), where=where)
     return layers.resolved()
 
 

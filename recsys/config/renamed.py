@@ -1,20 +1,10 @@
-"""Keys of 0.1.0 under the names that they have since 0.2.0. To be removed in 0.4.0."""
+"""Keys of earlier versions, under the names that they have today: an error names the new one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from recsys import progress
-from recsys.errors import ConfigError
-
-SECTIONS = {
-    "examples": "ctr_examples",
-    "ctr": "train_ctr",
-    "ranking": "rank",
-    "evaluation": "evaluate",
-}
-"""Sections that only changed their name: the old name is accepted, with a note."""
 KEYS = {
     "neighbors.k": "retrievers.neighbors.keep",
     "popular.k": "retrievers.popular.keep",
@@ -30,32 +20,28 @@ KEYS = {
     "train_ctr.hidden": "train_ctr.network.hidden",
     "train_ctr.dropout": "train_ctr.network.dropout",
     "train_ctr.batch_norm": "train_ctr.network.batch_norm",
+    "examples": "ctr_examples",
+    "ctr": "train_ctr",
+    "ranking": "rank",
+    "evaluation": "evaluate",
 }
-"""Keys that moved to another section: an error names the new key. A section moves all keys that no entry before it
+"""Keys that have another name since 0.2.0. A section moves all keys that no entry before it
 names; `*` stands for any name."""
 
-
-def with_new_names(layer: Mapping[str, Any], *, where: str) -> dict[str, Any]:
-    """Give the sections of one layer their names of today, with a note for each that has an old one.
-
-    Raises
-    ------
-    ConfigError
-        If a section is there under both names.
-    """
-    named = dict(layer)
-    for old, new in SECTIONS.items():
-        if old not in named:
-            continue
-        if new in named:
-            raise ConfigError(f"{where}: {old} is called {new} since 0.2.0, and both are there; move its keys to {new}")
-        named[new] = named.pop(old)
-        progress.note(f"{old} is called {new} since 0.2.0; rename it in {where}")
-    return named
+NEWER_KEYS = {
+    "ctr_examples.label_window_days": "evaluate.horizon_days",
+    "ctr_examples.label_types": "evaluate.relevant_types",
+    "ctr_examples.origin": "ctr_examples.origins",
+    "ctr_examples.valid_share": "ctr_examples.holdout_share",
+    "ctr_examples.test_share": "ctr_examples.holdout_share",
+    "rank.fit_blend": "train_ctr.heads",
+}
+"""Keys of 0.3.0 whose part another one has taken: the ranker learns by the rule that lists are judged by."""
+_SINCE = (("0.2.0", KEYS), ("0.4.0", NEWER_KEYS))
 
 
 def moved(path: Sequence[str], value: Any) -> str | None:
-    """Say where the keys at an unknown path are since 0.2.0; None if they never existed.
+    """Say where the keys at an unknown path are today; None if they never existed.
 
     Parameters
     ----------
@@ -66,10 +52,10 @@ def moved(path: Sequence[str], value: Any) -> str | None:
     """
     found = []
     for key in _leaves(".".join(path), value):
-        new = _new_name(key)
+        new = next(((name, since) for since, keys in _SINCE if (name := _new_name(key, keys))), None)
         if new is None:
             return None
-        found.append(f"key {key} is {new} since 0.2.0")
+        found.append(f"key {key} is {new[0]} since {new[1]}")
     return f"{'; '.join(found)}; see docs/migration.md" if found else None
 
 
@@ -81,8 +67,8 @@ def _leaves(key: str, value: Any) -> Iterator[str]:
         yield key
 
 
-def _new_name(key: str) -> str | None:
-    for old, new in KEYS.items():
+def _new_name(key: str, keys: Mapping[str, str]) -> str | None:
+    for old, new in keys.items():
         prefix = old.removesuffix("*")
         if old.endswith(".*") and key.startswith(prefix):
             return new.replace("*", key.removeprefix(prefix))

@@ -42,7 +42,10 @@ class Config(Environment):
 
     @model_validator(mode="after")
     def _inputs_are_columns(self) -> Config:
-        columns = data.example_columns([feature.column for feature in features(self.retrievers)])
+        columns = data.example_columns(
+            [feature.column for feature in features(self.retrievers)],
+            [attribute.column for attribute in self.ctr_examples.attribute_features],
+        )
         problem = misfit(self.train_ctr.inputs or (), (*_IDS, *columns))
         if problem is not None:
             raise conflict(f"train_ctr.inputs, {problem}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -32,6 +33,32 @@ class Baseline:
 
 
 @dataclass(frozen=True)
+class RowColumns:
+    """Which columns say what a row is, beside its inputs.
+
+    Attributes
+    ----------
+    label : str
+        0 or 1; rows where it is null are skipped.
+    sample_rate, group, propensity : str, optional
+        The probability with which the row was kept; its list; the probability with which it was shown.
+    clip : float
+        Largest weight that a propensity may give.
+    """
+
+    label: str = "label"
+    sample_rate: str | None = None
+    group: str | None = None
+    propensity: str | None = None
+    clip: float = 0.0
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that there are."""
+        return [name for name in (self.label, self.sample_rate, self.group, self.propensity) if name]
+
+
+@dataclass(frozen=True)
 class TrainTask:
     """Everything that the ranks need; every rank gets the same.
 
@@ -42,9 +69,16 @@ class TrainTask:
     spec : str
         The fitted feature spec as JSON.
     label, sample_rate : str
-        Column of the label (0 or 1), and of the probability with which a row was kept (None: all were).
+        Column of the label (0 or 1), and of the probability with which a row was kept (None: all were). Rows whose
+        label is null are skipped, so that heads can be trained on one table, each on the rows that have its label.
     log_dir : str, optional
         Local directory for TensorBoard; written by rank 0.
+    calibration : tuple of Shard
+        Rows that calibration is fitted on; where there are none, it is fitted on `valid`, which also chose the epoch.
+    group : str, optional
+        Column that names the list of a row: losses over lists and metrics within lists need it.
+    propensity : str, optional
+        Column of the probability with which the row was shown at all, for `settings.propensity_clip`.
     """
 
     train: tuple[Shard, ...]
@@ -56,6 +90,17 @@ class TrainTask:
     sample_rate: str | None = "sample_rate"
     baselines: tuple[Baseline, ...] = ()
     log_dir: str | None = None
+    calibration: tuple[Shard, ...] = ()
+    group: str | None = None
+    propensity: str | None = None
+
+    @property
+    def columns(self) -> RowColumns:
+        """What the columns of the shards mean, beside the inputs."""
+        clip = self.settings.propensity_clip
+        return RowColumns(
+            self.label, self.sample_rate, self.group, self.propensity if clip is not None else None, clip or 0.0
+        )
 
 
 @dataclass(frozen=True)
@@ -75,6 +120,12 @@ class TrainOutcome:
     calibration: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     history: tuple[dict[str, float], ...] = ()
+
+
+def badness(figures: Mapping[str, float], settings: TrainCtrSettings) -> float:
+    """Return the metric of an epoch that `stop_on` names, turned so that less is better."""
+    value = figures[f"valid_{settings.stop_on}"]
+    return value if settings.stop_on == "logloss" else -value
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from pyspark.sql import DataFrame
 
-from recsys.ctr import tables
+from recsys.ctr import held_out, tables
 from recsys.ctr.base import TrainTask
 from recsys.ctr.files import filesystem
 from recsys.ctr.fitted import CtrModel, shown
@@ -69,14 +69,16 @@ class CtrEstimator:
         valid: AnyFrame | float = 0.1,
         label: str = "label",
         sample_rate: str | None = None,
+        group: str | None = None,
+        propensity: str | None = None,
         exclude: Sequence[str] = (),
         workdir: str | None = None,
     ) -> CtrModel:
         """Train on a table of examples; the best epoch on the validation rows is kept.
 
         Without `inputs`, inputs are inferred from the types of the columns: strings, whole numbers, booleans and dates
-        become categories, arrays of them sequences (their mean), and other numbers are standardized. Values seen fewer
-        than five times share one id.
+        become categories, arrays of them sequences (their mean); other numbers and arrays of them, such as supplied
+        embeddings, are standardized. Values seen fewer than five times share one id.
 
         Parameters
         ----------
@@ -89,6 +91,11 @@ class CtrEstimator:
         sample_rate : str, optional
             Column with the probability with which a row was kept, where negatives were sampled: predictions then are
             those of the population.
+        group : str, optional
+            Column that names the list of a row, such as `list_id`: `loss="softmax"`, `loss="pairwise"` and the metrics
+            within lists need it. A list is held out whole.
+        propensity : str, optional
+            Column with the probability with which a row was shown, for the setting `propensity_clip`.
         exclude : sequence of str
             Columns that are not to be inputs.
         workdir : str, optional
@@ -104,7 +111,7 @@ class CtrEstimator:
         DataError, ConfigError
             In one sentence: a column that is missing or unfit, labels other than 0 and 1, no row, one class only.
         """
-        columns = tables.ExampleColumns(label, sample_rate, tuple(exclude))
+        columns = tables.ExampleColumns(label, sample_rate, group, propensity, tuple(exclude))
         frame = tables.to_spark(examples)
         _require_shared(workdir, frame)
         inputs = self.settings.inputs
@@ -114,7 +121,7 @@ class CtrEstimator:
         held = _share(valid) if isinstance(valid, (int, float)) else columns.rows(tables.to_spark(valid), inputs)
         settings = self.settings.model_copy(update={"inputs": inputs})
         with _directory(workdir) as directory:
-            written = tables.write(rows, held, directory, shards=max(SHARDS, settings.ranks or 0))
+            written = held_out.write(rows, held, directory, shards=max(SHARDS, settings.ranks or 0), group=group)
             columns.check(written, min_examples=settings.min_examples)
             return _train(written, directory, columns, settings)
 
@@ -181,16 +188,18 @@ def _share(valid: float) -> float:
 
 def _train(written: DataFrame, directory: str, columns: tables.ExampleColumns, settings: TrainCtrSettings) -> CtrModel:
     """Fit spec and network to what was written, as the job does."""
-    train = written.where(written[tables.SPLIT] == "train").drop(tables.SPLIT)
+    train = written.where(written[held_out.SPLIT] == "train").drop(held_out.SPLIT)
     spec = fit_spec(train, settings.inputs or ())
     task = TrainTask(
-        list_shards(f"{directory}/{tables.SPLIT}=train"),
-        list_shards(f"{directory}/{tables.SPLIT}=valid"),
+        list_shards(f"{directory}/{held_out.SPLIT}=train"),
+        list_shards(f"{directory}/{held_out.SPLIT}=valid"),
         (),
         spec.to_json(),
         settings,
         label=columns.label,
         sample_rate=columns.sample_rate,
+        group=columns.group,
+        propensity=columns.propensity,
     )
     return CtrModel(CtrRanker(make_launcher(settings), config={"label": columns.label}).fit(task))
 

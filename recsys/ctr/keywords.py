@@ -14,7 +14,7 @@ from recsys.ctr.settings import TrainCtrSettings
 from recsys.errors import ConfigError
 from recsys.settings import nearest, refusal
 
-_NOT_OURS = {"network", "tensorboard"}
+_NOT_OURS = {"network", "heads", "ndcg_at", "tensorboard", "user_embedding", "user_l2", "user_min_count"}
 """Keys of `train_ctr` that the library has no use for."""
 
 

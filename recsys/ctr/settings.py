@@ -3,27 +3,67 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from recsys.ctr.inputs.settings import Inputs
 from recsys.ctr.networks.registry import AnyNetwork, network_of
-from recsys.settings import NonNegativeFloat, PositiveFloat, PositiveInt, Section
+from recsys.settings import NonNegativeFloat, PositiveFloat, PositiveInt, Section, Unique, conflict
 
+Head = Literal["engage", "click", "cart", "purchase"]
 CalibrationKind = Literal["platt", "temperature", "none"]
+
+
+def _switch(value: Any) -> Any:
+    """YAML reads `on` and `off` as booleans."""
+    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+
+Switch = Annotated[Literal["off", "on", "auto"], BeforeValidator(_switch)]
+StopOn = Literal["logloss", "auc", "list_auc", "ndcg"]
 
 
 class TrainCtrSettings(Section):
     """`train_ctr`: what the ranker is, how it learns, and where it is trained."""
 
+    heads: Annotated[tuple[Head, ...], Unique()] = Field(
+        ("engage", "click"),
+        min_length=1,
+        description="Targets, each with a network of its own: engage (from candidates), click, cart, purchase (from shown lists); those without data are left out",
+    )
+    ndcg_at: PositiveInt = Field(
+        10, description="Cut-off of the NDCG that chooses the weights of the heads and judges the ranker"
+    )
     network: AnyNetwork = Field(
         default_factory=partial(network_of, {}), description="The network: its `kind` and the settings of that network"
     )
     inputs: Inputs | None = Field(
         None, description="Every model input; null: the default inputs, and what each retriever offers"
     )
-    embedding_l2: NonNegativeFloat = Field(1e-5, description="L2 on the embedding rows of a batch")
+    loss: Literal["binary", "softmax", "pairwise"] = Field(
+        "binary",
+        description="Cross-entropy per example, softmax over each list, or pairs within a list weighted by their change of NDCG",
+    )
+    binary_share: float = Field(
+        0.5, ge=0, le=1, description="Share of the cross-entropy per example in a loss over lists"
+    )
+    stop_on: StopOn = Field(
+        "logloss",
+        description="Validation metric that names the best epoch and the plateau; the last two are within lists",
+    )
+    propensity_clip: float | None = Field(
+        None, ge=1, description="Examples weigh 1 / propensity, up to this, where the log has it; null: they don't"
+    )
+    user_embedding: Switch = Field(
+        "auto", description="An embedding of the user as an input; auto: trained with and without, the better is kept"
+    )
+    user_l2: NonNegativeFloat = Field(0.01, description="L2 on the embedding of the user")
+    user_min_count: PositiveInt = Field(5, description="Users with fewer training examples share one embedding")
+    embedding_l2: NonNegativeFloat = Field(
+        1e-5,
+        description="L2 on embeddings: adagrad: on the rows that an example uses, on average over examples; adam: on all rows",
+    )
     optimizer: Literal["adagrad", "adam"] = Field(
         "adagrad", description="Optimizer of the embeddings (the dense part always uses Adam)"
     )
@@ -33,14 +73,14 @@ class TrainCtrSettings(Section):
     epochs: PositiveInt = Field(5, description="Maximum number of epochs")
     patience: PositiveInt = Field(
         1,
-        description="Epochs without a better validation logloss before the learning rates fall; after as many again training stops",
+        description="Epochs without a better `stop_on` before the learning rates fall; after as many again training stops",
     )
     correction: Literal["auto", "weights", "shift"] = Field(
         "auto",
         description="For sampled negatives: weights of 1 / sample_rate in the loss, or a shift of the logit; auto shifts where each class has one rate",
     )
     calibration: CalibrationKind = Field(
-        "platt", description="Fitted on the validation split: slope and intercept, slope alone, or nothing"
+        "platt", description="Fitted on rows held out for it: slope and intercept, slope alone, or nothing"
     )
     min_examples: PositiveInt = Field(100, description="Fewer training examples stop the job with a clear message")
     seed: int = Field(7, ge=0, description="Seed of weights, dropout and shuffling")
@@ -62,3 +102,12 @@ class TrainCtrSettings(Section):
         8, description="Row groups shuffled together where the examples do not fit into the cache"
     )
     tensorboard: bool = Field(True, description="Write TensorBoard logs beside the model")
+
+    @model_validator(mode="after")
+    def _agree(self) -> TrainCtrSettings:
+        if self.loss != "binary" and self.correction == "shift":
+            raise conflict(
+                f"train_ctr.loss {self.loss} has sampling weights inside the list; train_ctr.correction has to be "
+                "weights or auto"
+            )
+        return self

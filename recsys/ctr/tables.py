@@ -1,4 +1,4 @@
-"""Any labeled click table as training shards: which columns become inputs, the split, the checks."""
+"""Any labeled click table as training shards: which columns become inputs, and the checks."""
 
 from __future__ import annotations
 
@@ -9,22 +9,16 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Row, SparkSession
-from pyspark.sql import Window as W
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from recsys.ctr.held_out import SPLIT
 from recsys.ctr.inputs.fit import NUMBER_TYPES, TEXT_TYPES, check_inputs
 from recsys.ctr.inputs.settings import InputSpec
 from recsys.data.callers import AnyFrame, column_of, spark_frame
 from recsys.errors import ConfigError, DataError, EnvironmentProblem, NothingToDo
 from recsys.progress import note
-
-SPLIT = "recsys_split"
-"""Column of the split, `train` or `valid`, and of the folders that the shards lie in."""
-_ORDER = "recsys_order"
-_SLOTS = 1_000_000
-_ROW_GROUP_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -37,19 +31,25 @@ class ExampleColumns:
         Column of 0 and 1, or of booleans.
     sample_rate : str, optional
         Column with the probability with which a row was kept; without it, all were.
+    group : str, optional
+        Column of the list that a row is of: texts, whole numbers, booleans or dates.
+    propensity : str, optional
+        Column with the probability with which a row was shown; null where it is unknown.
     exclude : tuple of str
-        Columns that are not inputs, beside these two.
+        Columns that are not inputs, beside these.
     """
 
     label: str = "label"
     sample_rate: str | None = None
+    group: str | None = None
+    propensity: str | None = None
     exclude: tuple[str, ...] = ()
 
     def inputs(self, frame: DataFrame, *, width: int) -> tuple[InputSpec, ...]:
         """Infer one input per column from its type.
 
-        Strings, whole numbers, booleans and dates become categories, arrays of them sequences, and other numbers
-        standardized numbers. Columns of other types are left out, with a note.
+        Strings, whole numbers, booleans and dates become categories, arrays of them sequences, other numbers
+        standardized numbers, and arrays of those vectors. Columns of other types are left out, with a note.
 
         Raises
         ------
@@ -60,7 +60,7 @@ class ExampleColumns:
         """
         for name in self.exclude:
             column_of(frame, name)
-        taken = {self.label, self.sample_rate, *self.exclude}
+        taken = {self.label, self.sample_rate, self.group, self.propensity, *self.exclude}
         found = [item for field in frame.schema.fields if field.name not in taken and (item := _input(field, width))]
         if not found:
             raise ConfigError(
@@ -76,14 +76,16 @@ class ExampleColumns:
         DataError, ConfigError
             If a column is missing or has the wrong type.
         """
-        numbers = [self.label] if self.sample_rate is None else [self.label, self.sample_rate]
+        numbers = [name for name in (self.label, self.sample_rate, self.propensity) if name is not None]
         for name in numbers:
             self._check_number(frame, name)
+        self._check_group(frame)
         check_inputs(frame.schema, inputs)
         leaking = [item.name for item in inputs if item.source == self.label]
         if leaking:
             raise ConfigError(f"input {leaking[0]} is made from the label {self.label}; leave it out")
-        sources = dict.fromkeys(item.source for item in inputs if item.source not in numbers)
+        named = [item.source for item in inputs] + ([self.group] if self.group is not None else [])
+        sources = dict.fromkeys(name for name in named if name not in numbers)
         return frame.select(
             *(column_of(frame, name) for name in sources),
             *(column_of(frame, name).cast("double").alias(name) for name in numbers),
@@ -96,6 +98,14 @@ class ExampleColumns:
             raise DataError(f"column {name} is {kind}; it must hold numbers{' or booleans' * (name == self.label)}")
         if not _plain(name):
             raise ConfigError(f"column {name!r}: a name has letters, digits and underscores only; rename it")
+
+    def _check_group(self, frame: DataFrame) -> None:
+        if self.group is None:
+            return
+        column_of(frame, self.group)
+        kind = frame.schema[self.group].dataType
+        if not isinstance(kind, TEXT_TYPES):
+            raise DataError(f"column {self.group} is {kind.simpleString()}; it must hold the names of lists")
 
     def check(self, written: DataFrame, *, min_examples: int) -> None:
         """Check labels, rates and counts of both splits.
@@ -171,39 +181,13 @@ def to_spark(frame: AnyFrame) -> DataFrame:
     return spark.createDataFrame(objects, schema)
 
 
-def write(train: DataFrame, valid: DataFrame | float, directory: str, *, shards: int) -> DataFrame:
-    """Write both splits as Parquet shards below a directory, and return what was written.
-
-    Parameters
-    ----------
-    valid : DataFrame or float
-        Rows of their own, or the share of the training rows to hold out. Which ones follows from a hash of their
-        values, so that the same rows give the same split, however they are partitioned.
-    """
-    columns = train.columns
-    if isinstance(valid, float):
-        rows = train.withColumn(_ORDER, _hash_of_row(columns))
-        slot = F.pmod(F.xxhash64(F.lit("split"), _ORDER), F.lit(_SLOTS))
-        rows = rows.withColumn(SPLIT, F.when(slot < int(valid * _SLOTS), "valid").otherwise("train"))
-    else:
-        rows = train.withColumn(SPLIT, F.lit("train")).unionByName(valid.withColumn(SPLIT, F.lit("valid")))
-        rows = rows.withColumn(_ORDER, _hash_of_row([SPLIT, *columns]))
-    spread = rows.repartition(shards, _ORDER).sortWithinPartitions(SPLIT, _ORDER).select(*columns, SPLIT)
-    spread.write.option("parquet.block.size", _ROW_GROUP_BYTES).partitionBy(SPLIT).parquet(directory)
-    return train.sparkSession.read.schema(spread.schema).parquet(directory)
-
-
-def _hash_of_row(columns: Sequence[str]) -> Column:
-    """Hash the values of a row; a running number distinguishes equal rows."""
-    values = F.xxhash64(*columns)
-    return F.xxhash64(values, F.row_number().over(W.partitionBy(values).orderBy(*columns)))
-
-
 def _input(field: T.StructField, width: int) -> InputSpec | None:
     kind = field.dataType
     values: dict[str, object] = {"name": field.name, "source": field.name, "width": width}
     if isinstance(kind, T.ArrayType) and isinstance(kind.elementType, TEXT_TYPES):
         values |= {"kind": "sequence", "transform": "vocabulary"}
+    elif isinstance(kind, T.ArrayType) and isinstance(kind.elementType, NUMBER_TYPES):
+        values |= {"kind": "vector", "transform": "zscore"}
     elif isinstance(kind, TEXT_TYPES):
         values |= {"kind": "categorical", "transform": "vocabulary"}
     elif isinstance(kind, NUMBER_TYPES):

@@ -11,15 +11,16 @@ from recsys.data.entities import ITEM_INDEX, ITEMS, USER_INDEX, USERS
 from recsys.data.examples import (
     CTR_EXAMPLES,
     EXAMPLE_FEATURES,
+    AttributeFeature,
     RetrieverFeature,
     ctr_examples,
     example_columns,
 )
-from recsys.data.features import ITEM_DAILY, ITEM_FEATURES, USER_DAILY, USER_FEATURES
+from recsys.data.features import ITEM_DAILY, ITEM_FEATURES, POSITION_EFFECTS, USER_DAILY, USER_FEATURES
 from recsys.data.instants import AS_OF_KEY, slice_of, stamp
-from recsys.data.lists import CANDIDATES, RANKED, RECOMMENDATIONS
+from recsys.data.lists import CANDIDATES, INPUT_SKEW, RANKED, RECOMMENDATIONS
 from recsys.data.logs import EVENTS, IMPRESSIONS, QUARANTINE
-from recsys.data.runs import METRICS, MODELS, RUNS
+from recsys.data.runs import BACKTESTS, METRICS, MODELS, RUNS
 from recsys.data.table import CONTRACT_VERSION, Column, Table, TablePart
 from recsys.data.vocabulary import (
     ALL_TYPES,
@@ -44,12 +45,15 @@ ALL: Final[tuple[Table, ...]] = (
     ITEM_DAILY,
     USER_FEATURES,
     ITEM_FEATURES,
+    POSITION_EFFECTS,
     CANDIDATES,
     CTR_EXAMPLES,
     MODELS,
+    INPUT_SKEW,
     RANKED,
     RECOMMENDATIONS,
     METRICS,
+    BACKTESTS,
     RUNS,
 )
 """Every contract but those of the retrievers' tables, which come with the retrievers: `recsys.retrieval.registry`."""
@@ -61,6 +65,8 @@ __all__ = [
     "ALL_TYPES",
     "ANONYMOUS_PREFIX",
     "AS_OF_KEY",
+    "AttributeFeature",
+    "BACKTESTS",
     "BY_NAME",
     "CANDIDATES",
     "CONTRACT_VERSION",
@@ -75,12 +81,14 @@ __all__ = [
     "EXAMPLE_FEATURES",
     "FEATURE_WINDOWS",
     "IMPRESSIONS",
+    "INPUT_SKEW",
     "ITEMS",
     "ITEM_DAILY",
     "ITEM_FEATURES",
     "ITEM_INDEX",
     "METRICS",
     "MODELS",
+    "POSITION_EFFECTS",
     "QUARANTINE",
     "RANKED",
     "RECOMMENDATIONS",

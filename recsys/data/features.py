@@ -94,3 +94,34 @@ ITEM_FEATURES = _features(
         Column("age_days", "double", "Days between entering the catalog and as_of"),
     ),
 )
+
+POSITION_EFFECTS = Table(
+    name="position_effects",
+    comment="How much each position of shown lists adds to being clicked, estimated from the lists before an instant.",
+    columns=(
+        Column("as_of", "timestamp", "Exclusive upper bound of the lists (UTC)", nullable=False),
+        AS_OF_KEY,
+        Column(
+            "position", "int", "Position in the list, from 1; the last one stands for all later ones", nullable=False
+        ),
+        Column(
+            "effect",
+            "double",
+            "Chance of being looked at, relative to position 1; above 0, at most 1",
+            nullable=False,
+        ),
+        Column("shown", "bigint", "Items shown there to people in the window", nullable=False),
+        Column("clicked", "bigint", "Those of them that were clicked", nullable=False),
+        Column(
+            "method",
+            "string",
+            "propensity: clicks weighted by the inverse of logged propensities; alternating: fitted in turns with the "
+            "appeal of items",
+            nullable=False,
+        ),
+    ),
+    key=("as_of", "position"),
+    partitions=("as_of_key",),
+    checks={"effect_is_positive": "effect > 0 AND effect <= 1"},
+    retention_days=400,
+)

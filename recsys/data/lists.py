@@ -60,6 +60,30 @@ RANKED = Table(
     volatile=("generated_at",),
 )
 
+INPUT_SKEW = Table(
+    name="input_skew",
+    comment="How much each input of the ranker differs between the candidates of a run and the rows it learned from.",
+    columns=(
+        Column("run_date", "date", "Date of as_of (UTC)", nullable=False),
+        Column("as_of", "timestamp", "The candidates' as_of (UTC)", nullable=False),
+        Column("model_version", "string", "The ranker", nullable=False),
+        Column("head", "string", "Its head", nullable=False),
+        Column("input", "string", "Name of the input", nullable=False),
+        Column(
+            "psi",
+            "double",
+            "Population stability index, from 0: below .1 is usual, above .25 another population",
+            nullable=False,
+        ),
+        Column("null_share_training", "double", "Share of the training rows without a value, 0 to 1", nullable=False),
+        Column("null_share_scoring", "double", "Share of the candidates without a value, 0 to 1", nullable=False),
+    ),
+    key=("run_date", "head", "input"),
+    partitions=("run_date",),
+    checks={"psi_not_negative": "psi >= 0"},
+    retention_days=365,
+)
+
 RECOMMENDATIONS = Table(
     name="recommendations",
     comment="What to show: the published list of each user for a run date.",

@@ -20,6 +20,12 @@ MODELS = Table(
         Column("metrics", "map<string,double>", "Figures of the fit", nullable=False),
         Column("data_versions", "map<string,bigint>", "Delta version of each table that it read", nullable=False),
         Column("checksums", "map<string,string>", "SHA-256 of each file of the directory", nullable=False),
+        Column("verdict", "string", "Of a ranker: whether lists are ranked by it, and why"),
+        Column(
+            "curve",
+            "array<struct<head:string,weight:double,ndcg:double,snips:double>>",
+            "Of a ranker: what other weights of its heads would have given on held-out lists",
+        ),
     ),
     key=("model_version",),
     volatile=("created_at", "data_versions"),
@@ -53,6 +59,27 @@ METRICS = Table(
     ),
     key=("run_date", "model_version", "stage", "slice", "metric", "k"),
     partitions=("run_date",),
+)
+
+BACKTESTS = Table(
+    name="backtests",
+    comment="Quality of the pipeline at several past instants: at each of them, and pooled over all.",
+    columns=(
+        Column("backtest", "string", "Name of the back-test: its last instant, and a hash of the rest", nullable=False),
+        Column("as_of", "timestamp", "The instant (UTC); null where all are pooled"),
+        Column("instant", "string", "as_of as text, 20240508T000000Z; pooled where all are", nullable=False),
+        Column("stage", "string", "As in metrics", nullable=False),
+        Column("slice", "string", "As in metrics", nullable=False),
+        Column("metric", "string", "Name of the metric", nullable=False),
+        Column("k", "int", "Cut-off; 0 where the metric has none", nullable=False),
+        Column("value", "double", "The figure"),
+        Column("ci_low", "double", "Lower end of the 95 % interval; users are resampled with all their instants"),
+        Column("ci_high", "double", "Upper end of the 95 % interval"),
+        Column("n", "bigint", "Users that the figure is over; pooled, a user counts once per instant", nullable=False),
+        Column("users", "bigint", "Distinct users of the slice; null for figures of shown lists that are pooled"),
+    ),
+    key=("backtest", "instant", "stage", "slice", "metric", "k"),
+    partitions=("backtest",),
 )
 
 RUNS = Table(

@@ -7,7 +7,7 @@ from typing import Final
 
 from recsys.data.sql import quote
 
-CONTRACT_VERSION: Final = 2
+CONTRACT_VERSION: Final = 3
 
 
 @dataclass(frozen=True)

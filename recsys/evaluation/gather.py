@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ USERS = 5
 LIST_ROWS = 10
 PAST_ROWS = 5
 MAX_REASONS = 50
+MIX_ROWS = 20
 
 
 def example_users(
@@ -75,3 +77,65 @@ def broken_rows(quarantine: DataFrame) -> list[dict[str, Any]]:
         .limit(MAX_REASONS)
     )
     return [row.asDict() for row in counted.collect()]
+
+
+def reason_mix(final: DataFrame) -> list[tuple[str, float]]:
+    """Share of the final lists' items that each reason was given for, the most frequent first."""
+    return _shares(final.select(F.col("reason_code").alias("name")), of=final)
+
+
+def source_mix(final: DataFrame, ranked: DataFrame) -> list[tuple[str, float]]:
+    """Share of the final lists' items that each retriever proposed; an item may have several."""
+    proposed = final.select("user_id", "item_id").join(
+        ranked.select("user_id", "item_id", "sources"), on=["user_id", "item_id"], how="inner"
+    )
+    return _shares(proposed.select(F.explode("sources").alias("name")), of=final)
+
+
+def _shares(named: DataFrame, *, of: DataFrame) -> list[tuple[str, float]]:
+    counted = named.groupBy("name").agg(F.count("*").alias("n"))
+    shares = counted.crossJoin(F.broadcast(of.agg(F.count("*").alias("total"))))
+    rows = shares.orderBy(F.desc("n"), "name").limit(MIX_ROWS).collect()
+    return [(row["name"], row["n"] / row["total"]) for row in rows]
+
+
+def job_seconds(runs: DataFrame, *, as_of: datetime) -> list[tuple[str, float]]:
+    """Wall-clock time of the newest finished run of each job: for the instant, else of any, in their order of time.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Rows of `recsys.data.RUNS`.
+    """
+    mine = (F.col("as_of") == F.lit(as_of)).cast("int")
+    newest = F.struct(mine.alias("mine"), "started_at", "seconds")
+    found = runs.where("status = 'done'").groupBy("job").agg(F.max(newest).alias("newest"))
+    rows = found.select("job", "newest.started_at", "newest.seconds").orderBy("started_at", "job").collect()
+    return [(row["job"], row["seconds"]) for row in rows]
+
+
+def position_curve(effects: DataFrame | None) -> list[tuple[int, float]]:
+    """Position and effect, in order; as many as a list has positions."""
+    if effects is None:
+        return []
+    return [(row["position"], row["effect"]) for row in effects.orderBy("position").collect()]
+
+
+def reliability_of(metrics: Mapping[str, float]) -> dict[str, list[tuple[float, float, int]]]:
+    """Read the reliability curves out of a ranker's figures: by head, (mean prediction, share of positives, rows)."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for name, value in metrics.items():
+        head, _, rest = name.partition("_test_reliability_")
+        number, _, what = rest.partition("_")
+        if what:
+            found.setdefault(head, {}).setdefault(number, {})[what] = value
+    return {
+        head: [(bin["predicted"], bin["observed"], int(bin["rows"])) for _, bin in sorted(bins.items())]
+        for head, bins in found.items()
+    }
+
+
+def alphas_of(model: Mapping[str, Any] | None) -> list[tuple[float, float, float | None]]:
+    """Read what was tried for the exponent of the first head of value: it, NDCG, SNIPS."""
+    points = (model or {}).get("curve") or []
+    return [(p["weight"], p["ndcg"], p["snips"]) for p in points if p["head"] == points[0]["head"]]

@@ -10,7 +10,8 @@ from pyspark.sql import functions as F
 from recsys.data.callers import AnyFrame, column_of, spark_frame
 from recsys.data.log import Log, catalog_frame
 from recsys.errors import ConfigError, DataError
-from recsys.evaluation.evaluate import coverage, figures
+from recsys.evaluation.coverage import coverage
+from recsys.evaluation.evaluate import figures
 from recsys.evaluation.metrics import ACCURACY, CONDITIONAL
 from recsys.evaluation.truth import item_facts
 from recsys.settings import nearest

@@ -26,6 +26,8 @@ from recsys.arrow import Array
 
 ACCURACY = ("recall", "precision", "ndcg", "map", "mrr", "hit_rate")
 CONDITIONAL = ("novelty", "diversity")
+VALUES = ("truep", "regret")
+"""Where the true value of an item to a user is known; see `recsys.evaluation.value`."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Measure:
     @property
     def conditional(self) -> bool:
         """Whether it is a mean over those users alone for which it is defined."""
-        return self.metric in CONDITIONAL
+        return self.metric in (*CONDITIONAL, *VALUES)
 
 
 def measures(ks: Sequence[int]) -> list[Measure]:

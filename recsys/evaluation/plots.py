@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from recsys.evaluation.stages import FINAL
+from recsys.evaluation.words import in_words
 
 Figures = Sequence[dict[str, Any]]
 """Rows of `metrics`."""
@@ -36,7 +37,7 @@ def stage_bars(rows: Figures, *, stages: Sequence[str], baseline: str | None, me
     axes.set_yticks(range(len(shown)), shown)
     axes.invert_yaxis()
     axes.set_xlim(0, 1.18 * max([row["ci_high"] or row["value"] or 0.0 for row in found.values()] or [1.0]) or 1.0)
-    axes.set_xlabel(f"{metric}@{k}, with 95 % intervals")
+    axes.set_xlabel(f"{in_words(metric, k)}, with 95 % intervals")
     return _png(figure)
 
 
@@ -63,27 +64,75 @@ def slice_bars(rows: Figures, *, metric: str, k: int, pair: tuple[str, str]) -> 
     axes.set_yticks(range(len(slices)), [f"{name}  (n={found[pair[1], name]['n']:,})" for name in slices])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.05 * top or 1.0)
-    axes.set_xlabel(f"{metric}@{k}")
+    axes.set_xlabel(in_words(metric, k))
     axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return _png(figure)
 
 
 def training_lines(curves: dict[str, list[tuple[int, float]]]) -> str | None:
-    """Loss and AUC by epoch; None without curves."""
+    """Loss by epoch, and beside it AUC and NDCG; None without curves."""
     losses = {name: points for name, points in curves.items() if "loss" in name}
-    others = {name: points for name, points in curves.items() if "auc" in name}
-    panels = [panel for panel in (losses, others) if panel]
+    others = {name: points for name, points in curves.items() if "auc" in name or "ndcg" in name}
+    panels = [(label, panel) for label, panel in (("logloss", losses), ("AUC, NDCG", others)) if panel]
     if not panels:
         return None
     figure = Figure(figsize=(6.4, 2.6), dpi=110, layout="constrained")
-    for number, panel in enumerate(panels, start=1):
+    for number, (label, panel) in enumerate(panels, start=1):
         axes = figure.add_subplot(1, len(panels), number)
         for color, (name, points) in zip((BLUE, ORANGE, GREY, "black"), sorted(panel.items()), strict=False):
             axes.plot(*zip(*points, strict=True), marker="o", markersize=3, color=color, label=name)
         axes.set_xlabel("epoch")
+        axes.set_ylabel(label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=8)
+    return _png(figure)
+
+
+def reliability_lines(heads: Mapping[str, Sequence[tuple[float, float, int]]]) -> str | None:
+    """Share of positives by mean prediction, a line a head, beside the diagonal; None without points."""
+    shown = {name: points for name, points in heads.items() if points}
+    if not shown:
+        return None
+    figure, axes = _axes(4.2, 3.6)
+    top = max(max(predicted, rate) for points in shown.values() for predicted, rate, _ in points)
+    axes.plot([0, top], [0, top], color=GREY, linewidth=1, linestyle="--")
+    for color, (name, points) in zip((BLUE, ORANGE, "#2da44e", "black"), sorted(shown.items()), strict=False):
+        axes.plot([x for x, _, _ in points], [y for _, y, _ in points], "o-", markersize=4, color=color, label=name)
+    axes.set_xlabel("mean prediction")
+    axes.set_ylabel("share of positives")
+    axes.legend(frameon=False, fontsize=9)
+    return _png(figure)
+
+
+def alpha_lines(alphas: Sequence[tuple[float, float, float | None]]) -> str | None:
+    """NDCG and SNIPS by the exponent of the click probability; None without any."""
+    if not alphas:
+        return None
+    figure, axes = _axes(5.2, 3.0)
+    x = [alpha for alpha, _, _ in alphas]
+    axes.plot(x, [ndcg for _, ndcg, _ in alphas], "o-", markersize=4, color=BLUE)
+    axes.set_xlabel("exponent of the click probability")
+    axes.set_ylabel("NDCG", color=BLUE)
+    with_clicks = [(alpha, snips) for alpha, _, snips in alphas if snips is not None]
+    if with_clicks:
+        other = axes.twinx()
+        other.spines[["top"]].set_visible(False)
+        other.plot(*zip(*with_clicks, strict=True), "s-", markersize=4, color=ORANGE)
+        other.set_ylabel("SNIPS CTR", color=ORANGE)
+    return _png(figure)
+
+
+def effect_line(effects: Sequence[tuple[int, float]]) -> str | None:
+    """How much each position is looked at; None without any."""
+    if not effects:
+        return None
+    figure, axes = _axes(5.2, 2.6)
+    axes.plot(*zip(*sorted(effects), strict=True), "o-", markersize=4, color=BLUE)
+    axes.set_ylim(0, 1.05 * max(effect for _, effect in effects))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("position")
+    axes.set_ylabel("looked at, relative to the first")
     return _png(figure)
 
 
@@ -105,7 +154,8 @@ def _is(row: dict[str, Any], metric: str, k: int, name: str) -> bool:
 
 
 def _slice_order(name: str) -> tuple[int, str]:
-    order = ("all", "known", "history:new", "history:1-10", "history:11+")
+    users = ("all", "known", "history:new", "history:1-10", "history:11+", "users:heavy")
+    order = (*users, "items:head", "items:tail", "items:new")
     return (order.index(name), name) if name in order else (len(order), name)
 
 

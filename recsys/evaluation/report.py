@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
 import jinja2
 
-from recsys.evaluation.plots import slice_bars, stage_bars, training_lines
+from recsys.evaluation.offpolicy import CORRECTED, ESS, SNIPS
+from recsys.evaluation.plots import alpha_lines, effect_line, reliability_lines, slice_bars, stage_bars, training_lines
 from recsys.evaluation.stages import CANDIDATES, FINAL, RANKER, Stages
+from recsys.evaluation.words import WORDS, in_words
 
 SHARES = ("no_list", "coverage")
 """Metrics that are shown as percentages."""
+ENOUGH_USERS = 30
+"""Below so many users with truth the report warns: the intervals are too narrow then."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,22 @@ class Report:
         Training curves: name to (epoch, value).
     places : sequence of (str, str)
         Where things are.
+    guard : str
+        Whether the lists were ranked by the ranker, and why.
+    dataset : str
+        Name of the data set's mapping.
+    changed : sequence of (str, str)
+        Config keys that differ from the defaults, and their values.
+    reliability : dict
+        By head of the ranker, points of (mean prediction, share of positives, examples) in ascending order.
+    alphas : sequence of (float, float, float or None)
+        What was tried for the exponent of the click probability: it, NDCG, SNIPS.
+    effects : sequence of (int, float)
+        Position and how much it is looked at, 1 at the first.
+    reasons, sources : sequence of (str, float)
+        Shares of the final lists' items by reason, and by the retrievers that proposed them.
+    seconds : sequence of (str, float)
+        Wall-clock time of each job.
     """
 
     as_of: str
@@ -49,13 +69,55 @@ class Report:
     tables: Sequence[tuple[str, int, str]] = ()
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     places: Sequence[tuple[str, str]] = ()
+    guard: str = ""
+    dataset: str = ""
+    changed: Sequence[tuple[str, str]] = ()
+    reliability: Mapping[str, Sequence[tuple[float, float, int]]] = field(default_factory=dict)
+    alphas: Sequence[tuple[float, float, float | None]] = ()
+    effects: Sequence[tuple[int, float]] = ()
+    reasons: Sequence[tuple[str, float]] = ()
+    sources: Sequence[tuple[str, float]] = ()
+    seconds: Sequence[tuple[str, float]] = ()
 
     @property
     def users(self) -> int:
         """How many users are counted."""
-        return max(
-            (row["n"] for row in self.figures if row["metric"] == "no_list" and row["slice"] == "all"), default=0
-        )
+        return self._users_in("all")
+
+    @property
+    def known(self) -> int:
+        """How many of them did something, or were shown something, before the lists were made."""
+        return self._users_in("known")
+
+    def _users_in(self, name: str) -> int:
+        return max((row["n"] for row in self.figures if row["metric"] == "no_list" and row["slice"] == name), default=0)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What to know before the figures are believed."""
+        found = []
+        if self.figures and self.users < ENOUGH_USERS:
+            found.append(
+                f"Only {self.users:,} users are counted. Below {ENOUGH_USERS} the intervals are too narrow, and "
+                "a single user can turn a comparison: judge several instants together (jobs/backtest.py)."
+            )
+        if self.users > 2 * self.known:
+            found.append(
+                f"{self.users - self.known:,} of {self.users:,} users were not known when the lists were made. They "
+                "draw every figure toward that of popularity: look at the slice known."
+            )
+        return found
+
+    @property
+    def heads(self) -> list[tuple[str, float, float]]:
+        """Name of a head and its split, base rate and mean prediction, as the ranker's fit has them."""
+        found = {row["metric"]: row["value"] for row in self.ranker}
+        ends = ((name.removesuffix("base_rate"), rate) for name, rate in found.items() if name.endswith("base_rate"))
+        return [
+            (part.strip("_").replace("_", " ") or "all", rate, found[f"{part}mean_prediction"])
+            for part, rate in sorted(ends)
+            if f"{part}mean_prediction" in found
+        ]
 
     @property
     def model_version(self) -> str:
@@ -65,11 +127,7 @@ class Report:
     @property
     def ranker(self) -> list[dict[str, Any]]:
         """The ranker's figures on its own examples."""
-        return [
-            row
-            for row in self.figures
-            if row["stage"] == RANKER and ("auc" in row["metric"] or "loss" in row["metric"])
-        ]
+        return [row for row in self.figures if row["stage"] == RANKER and row["k"] == 0 and row["metric"] not in WORDS]
 
 
 def main_cut(figures: Sequence[dict[str, Any]]) -> int:
@@ -83,6 +141,8 @@ def render(report: Report) -> str:
     k, stages, baseline = main_cut(report.figures), report.stages.names, report.stages.baseline
     headline = [("ndcg", k), ("recall", k), ("hit_rate", k), ("mrr", k)]
     beside = [("precision", k), ("map", k), ("coverage", k), ("novelty", k), ("diversity", k), ("no_list", 0)]
+    clicks = [(metric, k) for metric in (SNIPS, CORRECTED, ESS) if _has(report.figures, metric)]
+    differences = [f"{a}-{b}" for a, b in report.stages.differences]
     template = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(
         resources.files("recsys.evaluation").joinpath("report.html").read_text(encoding="utf-8")
     )
@@ -90,17 +150,26 @@ def render(report: Report) -> str:
         r=report,
         verdict=verdict(report.figures, k=k, baseline=baseline),
         summaries=[
-            (title, [_name(*pair) for pair in columns], table_of(report.figures, rows, columns))
+            (title, [in_words(*pair) for pair in columns], table_of(report.figures, rows, columns))
             for title, columns, rows in (
                 ("stage", headline, stages),
-                ("difference", headline, [f"{a}-{b}" for a, b in report.stages.differences]),
+                ("difference", headline, differences),
                 ("stage", beside, stages),
             )
         ],
+        clicks=[
+            (title, [in_words(*pair) for pair in columns], table_of(report.figures, rows, columns))
+            for title, columns, rows in (("stage", clicks, stages), ("difference", clicks[:-1], differences))
+            if clicks
+        ],
+        words=[WORDS[metric] for metric, _ in (*headline, *beside, *clicks)],
         plots={
             "stages": stage_bars(report.figures, stages=stages, baseline=baseline, metric="ndcg", k=k),
             "slices": slice_bars(report.figures, metric="ndcg", k=k, pair=(baseline or CANDIDATES, FINAL)),
             "training": training_lines(report.curves),
+            "reliability": reliability_lines(report.reliability),
+            "alphas": alpha_lines(report.alphas),
+            "effects": effect_line(report.effects),
         },
     )
 
@@ -145,13 +214,13 @@ def _cell(row: dict[str, Any] | None, metric: str, *, signed: bool) -> dict[str,
         return {"value": "–", "ci": ""}
     if metric in SHARES:
         return {"value": f"{row['value']:.1%}", "ci": ""}
+    if metric == ESS:
+        return {"value": f"{row['value']:,.0f}", "ci": ""}
     form = "{:+.4f}" if signed else "{:.2f}" if metric == "novelty" else "{:.4f}"
     ends = (row["ci_low"], row["ci_high"])
     ci = "" if None in ends else " … ".join(form.format(end) for end in ends)
     return {"value": form.format(row["value"]), "ci": ci}
 
 
-def _name(metric: str, k: int) -> str:
-    if metric == "no_list":
-        return "no list"
-    return f"{metric.replace('_', ' ')}@{k}"
+def _has(figures: Sequence[dict[str, Any]], metric: str) -> bool:
+    return any(row["metric"] == metric for row in figures)

@@ -26,5 +26,8 @@ class EvaluateSettings(Section):
         None, description="Ratings below this value are not relevant; null: every rating counts"
     )
     only_new_items: bool = Field(True, description="Items that exclude_seen forbids are taken out of the truth")
+    propensity_clip: Annotated[float, Field(ge=1, allow_inf_nan=False)] = Field(
+        100.0, description="Largest weight of a shown item in SNIPS; lower is steadier and more biased"
+    )
     bootstrap: PositiveInt = Field(1000, description="Resamples of users for the intervals (Poisson bootstrap)")
     seed: int = Field(7, description="Seed of the resamples")

@@ -1,11 +1,13 @@
 """What users did after `as_of`, the users themselves, and the lists to judge. The only place that reads the future.
 
 **Truth** of a user: items of relevant events in [as_of, as_of + horizon) by people, without the items that may not be
-recommended because the user had seen them before (where seen items are excluded).
+recommended: those the user had seen before, and those the catalog marks unavailable (each where the lists leave them
+out).
 
-**Which users are counted**: every user with truth. Users that the pipeline could not know at `as_of` (no earlier event,
-no profile) have no list in any stage, the baseline included, and count zero in each: the comparison of stages stays
-fair, and the price of batch recommendation stands in the figures. The slice `known` leaves these users out.
+**Which users are counted**: every user with truth. Users that the pipeline could not reach at `as_of` (no earlier
+event, no profile) have no list in any stage, the baseline included, and count zero in each: the comparison of stages
+stays fair, and the price of batch recommendation stands in the figures. The slice `known` holds the users who did
+something before `as_of` or were shown something. A profile alone tells nothing of taste, so it makes nobody known.
 """
 
 from __future__ import annotations
@@ -21,6 +23,12 @@ from recsys.evaluation.stages import CANDIDATES, FINAL, RANKER
 
 MAX_SEGMENTS = 10
 """Segments with a slice of their own: those with the most users with truth."""
+
+PARTS = ("items:head", "items:tail", "items:new")
+"""Slices of the truth, by how often people had touched the item before `as_of`: bit n of `parts` is slice n."""
+HEAD, TAIL, NEW = 1, 2, 4
+HEAD_SHARE, HEAVY_SHARE = 0.2, 0.1
+"""Share of the touched items that are the head, and of the users with a past who are heavy users."""
 
 
 def truth(
@@ -60,34 +68,53 @@ def truth(
     return users.where(~F.col("robot")).select("user_id", F.explode("items").alias("item_id"))
 
 
-def population(relevant: DataFrame, *, past: DataFrame, users: DataFrame, as_of: datetime) -> DataFrame:
+def with_parts(relevant: DataFrame, facts: DataFrame) -> DataFrame:
+    """Add to the truth which of its `PARTS` each item is in, as the bits of `parts`.
+
+    Parameters
+    ----------
+    relevant : DataFrame
+        user_id, item_id.
+    facts : DataFrame
+        `item_facts`; an item that it lacks is new.
+    """
+    known = facts.select("item_id", "parts")
+    joined = relevant.join(known, on="item_id", how="left")
+    return joined.select("user_id", "item_id", F.coalesce("parts", F.lit(TAIL | NEW)).alias("parts"))
+
+
+def population(
+    relevant: DataFrame,
+    *,
+    past: DataFrame,
+    users: DataFrame,
+    as_of: datetime,
+    shown: DataFrame | None = None,
+) -> DataFrame:
     """The users with truth, and the slices that each belongs to.
 
     Parameters
     ----------
     relevant : DataFrame
-        The truth: user_id, item_id, unique.
+        The truth: user_id, item_id, unique; `parts`, where slices of the truth are wanted.
     past : DataFrame
         Events before `as_of`.
     users : DataFrame
         Profiles valid at `as_of`, one row per user.
+    shown : DataFrame, optional
+        Impressions before `as_of`: user_id, is_bot.
 
     Returns
     -------
     DataFrame
-        user_id (unique), n_relevant, known, slices: `all`; `known` for users that the pipeline could know;
-        `history:new`, `history:1-10` or `history:11+` by earlier events; `segment:…` for the largest segments.
+        user_id (unique), n_relevant, n_parts (relevant items in each of `PARTS`), reachable (an event or a profile
+        before `as_of`: users who could have a list), slices: `all`; `known` for users with an event or a shown list;
+        `history:new`, `history:1-10` or `history:11+` by earlier events; `users:heavy` for the tenth of the users
+        with a past who did the most; `segment:…` for the largest segments.
     """
-    earlier = past.where((F.col("event_time") < F.lit(as_of)) & ~F.col("is_bot"))
-    counted = (
-        relevant.select("user_id", F.lit(1).alias("relevant"), F.lit(0).alias("past"))
-        .unionByName(earlier.select("user_id", F.lit(0).alias("relevant"), F.lit(1).alias("past")))
-        .groupBy("user_id")
-        .agg(F.sum("relevant").cast("int").alias("n_relevant"), F.sum("past").alias("n_past"))
-        .where("n_relevant > 0")
+    joined = _counted(relevant, past, shown, as_of).join(
+        users.select("user_id", "segment", F.lit(True).alias("profiled")), on="user_id", how="left"
     )
-    profiled = users.select("user_id", "segment", F.lit(True).alias("profiled"))
-    joined = counted.join(profiled, on="user_id", how="left")
     largest = (
         joined.where("segment IS NOT NULL")
         .groupBy("segment")
@@ -96,17 +123,53 @@ def population(relevant: DataFrame, *, past: DataFrame, users: DataFrame, as_of:
         .limit(MAX_SEGMENTS)
         .select("segment", F.lit(True).alias("sliced"))
     )
+    heavy = joined.where("n_past > 0").agg(F.percentile("n_past", 1 - HEAVY_SHARE).alias("heavy"))
     n_past = F.col("n_past")
-    known = (n_past > 0) | F.coalesce("profiled", F.lit(False))
     history = F.when(n_past == 0, "history:new").when(n_past <= 10, "history:1-10").otherwise("history:11+")
     named = [
         F.lit("all"),
-        F.when(known, F.lit("known")),
+        F.when((n_past > 0) | (F.col("n_shown") > 0), F.lit("known")),
         history,
+        F.when((n_past > 0) & (n_past >= F.col("heavy")), F.lit("users:heavy")),
         F.when(F.col("sliced"), F.concat(F.lit("segment:"), F.col("segment"))),
     ]
-    return joined.join(F.broadcast(largest), on="segment", how="left").select(
-        "user_id", "n_relevant", known.alias("known"), F.array_compact(F.array(*named)).alias("slices")
+    return (
+        joined.join(F.broadcast(largest), on="segment", how="left")
+        .crossJoin(F.broadcast(heavy))
+        .select(
+            "user_id",
+            "n_relevant",
+            "n_parts",
+            ((n_past > 0) | F.coalesce("profiled", F.lit(False))).alias("reachable"),
+            F.array_compact(F.array(*named)).alias("slices"),
+        )
+    )
+
+
+def _counted(relevant: DataFrame, past: DataFrame, shown: DataFrame | None, as_of: datetime) -> DataFrame:
+    """user_id (with truth), n_relevant, n_parts, n_past, n_shown."""
+    names = ("relevant", "parts", "past", "shown")
+
+    def rows(frame: DataFrame, what: str) -> DataFrame:
+        values = {name: F.lit(int(name == what)) for name in names}
+        if what == "relevant" and "parts" in frame.columns:
+            values["parts"] = F.col("parts")
+        return frame.select("user_id", *(values[name].alias(name) for name in names))
+
+    earlier = past.where((F.col("event_time") < F.lit(as_of)) & ~F.col("is_bot"))
+    together = rows(relevant, "relevant").unionByName(rows(earlier, "past"))
+    if shown is not None:
+        together = together.unionByName(rows(shown.where(~F.col("is_bot")), "shown"))
+    in_part = [F.count_if(F.col("parts").bitwiseAND(1 << bit) > 0).cast("int") for bit in range(len(PARTS))]
+    return (
+        together.groupBy("user_id")
+        .agg(
+            F.sum("relevant").cast("int").alias("n_relevant"),
+            F.array(*in_part).alias("n_parts"),
+            F.sum("past").alias("n_past"),
+            F.sum("shown").alias("n_shown"),
+        )
+        .where("n_relevant > 0")
     )
 
 
@@ -148,11 +211,13 @@ def judged_lists(
 
 
 def item_facts(past: DataFrame, items: DataFrame, *, as_of: datetime) -> DataFrame:
-    """What metrics need to know of items: item_id (unique), category, information, in_catalog.
+    """What metrics need to know of items: item_id (unique), category, information, in_catalog, parts.
 
     `information` is -log2 of the item's share of the people's events before `as_of`, one event added to each item so
     that one without events has a finite figure. The catalog is what `items` calls available, and what `items` does
-    not know but events before `as_of` name.
+    not know but events before `as_of` name. `parts` are the bits of `PARTS`: the head is the fifth of the items with
+    events that has the most of them (items with as many as the last of these belong to it); an item without events is
+    new, and in the tail.
     """
     counts = (
         past.where((F.col("event_time") < F.lit(as_of)) & ~F.col("is_bot"))
@@ -166,10 +231,13 @@ def item_facts(past: DataFrame, items: DataFrame, *, as_of: datetime) -> DataFra
         F.coalesce("n", F.lit(0)).alias("n"),
         F.coalesce("available", F.lit(True)).alias("in_catalog"),
     )
-    total = joined.agg((F.sum("n") + F.count("*")).alias("total"))
+    touched = F.when(F.col("n") > 0, F.col("n"))
+    total = joined.agg((F.sum("n") + F.count("*")).alias("total"), F.percentile(touched, 1 - HEAD_SHARE).alias("head"))
+    part = F.when(F.col("n") == 0, TAIL | NEW).when(F.col("n") >= F.col("head"), HEAD).otherwise(TAIL)
     return joined.crossJoin(F.broadcast(total)).select(
         "item_id",
         "category",
         (-F.log2((F.col("n") + 1) / F.col("total"))).alias("information"),
         "in_catalog",
+        part.alias("parts"),
     )

@@ -141,6 +141,12 @@ def renewed(kept: DataFrame, fresh: DataFrame, *, days: Sequence[date]) -> DataF
     return kept.where(~F.col("event_date").isin(list(days))).unionByName(fresh)
 
 
+def first_event(events: DataFrame) -> datetime | None:
+    """Return the time of the first event, if there is one (one value reaches the driver)."""
+    row = events.agg(F.min(F.unix_micros("event_time")).alias("first")).head()
+    return None if row is None or row["first"] is None else instant_of(row["first"])
+
+
 def require_past(events: DataFrame, as_of: datetime) -> None:
     """Check that there is an event before an instant (two values reach the driver).
 
@@ -157,8 +163,7 @@ def require_past(events: DataFrame, as_of: datetime) -> None:
     if first >= as_of:
         raise DataError(
             f"there is no event before {as_of:%Y-%m-%dT%H:%M:%SZ}: the log runs from {first:%Y-%m-%dT%H:%M:%SZ} to "
-            f"{last:%Y-%m-%dT%H:%M:%SZ}. Choose a later --as-of; without shown lists the ranker also learns from "
-            "the candidates of ctr_examples.label_window_days earlier"
+            f"{last:%Y-%m-%dT%H:%M:%SZ}. Choose a later --as-of"
         )
 
 

@@ -12,11 +12,15 @@ from datetime import datetime
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from recsys.data import RetrieverFeature, example_columns
+from recsys.data import AttributeFeature, RetrieverFeature, example_columns
+from recsys.features.attributes import attribute_columns
 from recsys.features.daily import day_of, exact
 from recsys.features.entities import days_between
+from recsys.features.habits import alike_shares, habit_columns
 from recsys.features.history import past_at, past_by_moment, trim
+from recsys.features.shown import ShownLists
 from recsys.features.states import with_state
+from recsys.features.taste import taste_columns, taste_features
 from recsys.features.windows import window_columns, windows_at, windows_by_day
 
 
@@ -32,6 +36,8 @@ def example_features(
     retrieved: Sequence[RetrieverFeature],
     instant: datetime | None = None,
     lists: DataFrame | None = None,
+    shown: ShownLists | None = None,
+    attributes: Sequence[AttributeFeature] = (),
     keep: Callable[[DataFrame], DataFrame] = lambda frame: frame,
 ) -> DataFrame:
     """Add the features of `recsys.data.example_columns`, each as it stood before its pair's instant.
@@ -40,8 +46,8 @@ def example_features(
     ----------
     pairs : DataFrame
         `example_id, user_id, item_id, list_id, session_id, session_step, example_time, position, price, device,
-        country, ranks, scores, candidate_rank`; unique by list and item. Rows of a list have the same user, session,
-        step and time. Other columns are carried along.
+        country, ranks, candidate_rank`, and the pair features of `retrieved`; unique by list and item. Rows of a list
+        have the same user, session, step and time. Other columns are carried along.
     events : DataFrame
         The log, from at least `DAYS` days before the earliest instant on.
     user_daily, item_daily : DataFrame
@@ -57,6 +63,11 @@ def example_features(
     lists : DataFrame, optional
         The whole lists (with the columns of `pairs`), if `pairs` is a sample of their rows; `pairs` itself by default.
         Price ranks and positions are relative to these.
+    shown : ShownLists, optional
+        The shown lists of the window before, for the features of taste; they are null without it.
+    attributes : sequence of AttributeFeature
+        Attributes beyond the contract that become columns. Those of the context are read from the column `attributes`
+        of `pairs`, and are null if it has none.
     keep : callable
         Persists a frame that is read several times, and returns it; by default nothing is persisted, and such frames
         are computed as often as they are read. Of use only for pairs with instants of their own.
@@ -68,7 +79,7 @@ def example_features(
     """
     if instant is None:
         pairs = keep(pairs)
-    moments = _moments(_priced(pairs if lists is None else lists, items))
+    moments = _moments(priced(pairs if lists is None else lists, items))
     if lists is not None:
         moments = moments.join(pairs.select("list_id").distinct(), on="list_id", how="left_semi")
     if instant is None:
@@ -78,21 +89,31 @@ def example_features(
         moments = _with_user(moments, user_daily, users, instant)
         moments = moments.join(past_at(events, items, instant=instant), on="user_id", how="left")
     moments = _with_past(moments, history_length)
-    rows = _with_item(_priced(pairs, items), pairs, item_daily, instant).join(
+    rows = _with_item(priced(pairs, items), pairs, item_daily, instant).join(
         moments.withColumnsRenamed({name: f"_{name}" for name in moments.columns if name != "list_id"}),
         on="list_id",
         how="inner",
     )
-    wanted = {column.name: column.type for column in example_columns([one.column for one in retrieved])}
-    carried = [name for name in pairs.columns if name not in wanted]
-    features = {**_context(), **_retrieval(retrieved), **_user_item(), **_session()}
-    columns = [features.get(name, F.col(name)).cast(kind).alias(name) for name, kind in wanted.items()]
-    return rows.select(*carried, *columns)
+    if shown is None:
+        rows = rows.withColumns({name: F.lit(None).cast("double") for name in taste_columns()})
+    else:
+        taste = taste_features(
+            priced(pairs, items), shown=shown, events=events, items=items, users=users, keep=keep, instant=instant
+        )
+        rows = rows.join(taste, on="example_id", how="inner")
+    columns = example_columns([one.column for one in retrieved], [one.column for one in attributes])
+    wanted = {column.name: column.type for column in columns}
+    carried = [name for name in pairs.columns if name not in wanted and name != "attributes"]
+    features = {**_context(), **_retrieval(retrieved), **_user_item(), **_session(), **habit_columns()}
+    features |= attribute_columns(attributes, maps=_maps(pairs))
+    inputs = [features.get(name, F.col(name)).cast(kind).alias(name) for name, kind in wanted.items()]
+    return rows.select(*carried, *inputs)
 
 
-def _priced(pairs: DataFrame, items: DataFrame) -> DataFrame:
+def priced(pairs: DataFrame, items: DataFrame) -> DataFrame:
     """Add the item's state at the time; the price is the one shown, else the catalog's."""
     state = {"price": "_price", "category": "item_category", "brand": "item_brand", "added_at": "_added_at"}
+    state["attributes"] = "_item_attributes"
     rows = with_state(pairs, items, entity="item", columns=state, time="example_time")
     return rows.withColumn("price", F.coalesce("price", "_price")).drop("_price")
 
@@ -113,6 +134,7 @@ def _moments(rows: DataFrame) -> DataFrame:
 def _with_user(moments: DataFrame, user_daily: DataFrame, users: DataFrame, instant: datetime | None) -> DataFrame:
     """Add the user's windows and the profile at the time."""
     profile = {"segment": "segment", "birth_year": "birth_year", "country": "country"}
+    profile["attributes"] = "user_attributes"
     wanted = moments.select("user_id", F.to_date("example_time").alias("day")).distinct()
     rows = with_state(moments, users, entity="user", columns=profile, time="example_time")
     if instant is not None:
@@ -150,6 +172,7 @@ def _with_past(moments: DataFrame, history_length: int) -> DataFrame:
     kept = [name for name in moments.columns if name != "fetched"]
     rows = moments.select(*kept, past.alias("past"))
     rows = rows.select(*kept, "past", in_session.alias("of_session"))
+    habits = alike_shares(F.col("past.event_time"), instant=F.col("example_time"))
     return rows.select(
         *kept,
         F.col("past.item_id").alias("past_items"),
@@ -157,6 +180,8 @@ def _with_past(moments: DataFrame, history_length: int) -> DataFrame:
         F.col("past.category").alias("past_categories"),
         F.slice(F.array_distinct("past.item_id"), 1, history_length).alias("history"),
         F.col("of_session.item_id").alias("session_items"),
+        F.array_distinct("of_session.category").alias("session_categories"),
+        *(share.alias(name) for name, share in habits.items()),
         F.array_max(ordered)["item_id"].alias("last_item"),
     )
 
@@ -201,9 +226,16 @@ def _session() -> dict[str, Column]:
     }
 
 
+def _maps(pairs: DataFrame) -> dict[str, Column]:
+    """Return the maps of attributes that are valid for a row."""
+    nothing = F.lit(None).cast("map<string,string>")
+    context = F.col("attributes") if "attributes" in pairs.columns else nothing
+    return {"user": F.col("_user_attributes"), "item": F.col("_item_attributes"), "context": context}
+
+
 def _retrieval(retrieved: Sequence[RetrieverFeature]) -> dict[str, Column]:
-    maps = {"rank": F.col("ranks"), "score": F.col("scores")}
-    return {one.column.name: maps[one.what][one.name] for one in retrieved}
+    """Ranks come from the maps of candidates; what retrievers say of any pair is a column of the pairs already."""
+    return {one.column.name: F.col("ranks")[one.name] for one in retrieved if not one.of_pair}
 
 
 def _index_of(value: Column, array: Column) -> Column:

@@ -1,52 +1,30 @@
-"""Labels examples: from shown lists, or from the candidates of an earlier instant and what followed it.
+"""Labels examples of two kinds: the candidates of past instants, and shown lists.
 
-Both give the pairs that `example_features` takes, with a `label`. Negatives are sampled before any feature is computed
-(`recsys.features.sampling`).
+A candidate is positive if its user took it up within the horizon after its instant, by the rule by which lists are
+judged. A shown item is positive if it was clicked. Both give the pairs that `example_features` takes, with a `label`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Final
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from recsys.errors import DataError, NothingToDo
+from recsys.data.instants import instant_of
 from recsys.features.pairs import candidate_pairs, shown_pairs
+from recsys.features.taken import after_instants, is_relevant
 
-
-@dataclass(frozen=True)
-class LabelCounts:
-    """How many examples of each label there are before sampling."""
-
-    positives: int
-    negatives: int
-
-    def sample_rate(self, negatives_per_positive: float) -> float:
-        """Return the probability with which a negative is kept.
-
-        Examples
-        --------
-        >>> LabelCounts(positives=2, negatives=100).sample_rate(10)
-        0.2
-        """
-        wanted = self.positives * negatives_per_positive
-        return 1.0 if wanted >= self.negatives else wanted / self.negatives
-
-    @property
-    def both(self) -> bool:
-        """Whether there are examples of both labels, so that a model has something to learn."""
-        return self.positives > 0 and self.negatives > 0
-
-
-def label_counts(rows: DataFrame) -> LabelCounts:
-    """Count the labels of a whole slice, which sampling needs (two numbers reach the driver)."""
-    positive = F.col("label") == 1
-    row = rows.agg(F.count(F.when(positive, True)).alias("p"), F.count(F.when(~positive, True)).alias("n")).head()
-    return LabelCounts(int(row["p"]), int(row["n"])) if row else LabelCounts(0, 0)
+CANDIDATES: Final = "candidates"
+LISTS: Final = "lists"
+ORIGINS: Final = (CANDIDATES, LISTS)
+CLICKED: Final = ("click", "cart", "purchase", "play", "rating")
+"""Events that name a list and an item of it: the item was clicked, whether or not the log has its own label."""
+LATER: Final = ("cart", "purchase")
+"""Event types that are targets of their own: what became of a shown item after the click."""
 
 
 @dataclass(frozen=True)
@@ -55,88 +33,88 @@ class Labeled:
 
     Attributes
     ----------
+    origin : {"candidates", "lists"}
     pairs : DataFrame
-        The pairs that `example_features` takes, with `label`.
+        The pairs that `example_features` takes, with `origin`, `label`, `cart`, `purchase` and `propensity`.
     lists : DataFrame
-        The lists that the pairs are in: the same rows without the label, which makes reading them again cheaper.
-    instant : datetime, optional
-        The instant that all pairs share, if they are candidates.
-    counts : LabelCounts
-        Labels among the pairs.
+        The whole lists that the pairs are in: the same rows without labels, which makes reading them again cheaper.
     """
 
+    origin: str
     pairs: DataFrame
     lists: DataFrame
-    instant: datetime | None = None
-    counts: LabelCounts = LabelCounts(0, 0)
 
 
-def learnable_lists(impressions: DataFrame, events: DataFrame, *, label_types: Sequence[str]) -> bool:
-    """Tell whether shown lists can be learned from: there are some, and something on a list was taken up.
+def from_candidates(
+    candidates: DataFrame,
+    events: DataFrame,
+    *,
+    instants: Sequence[datetime],
+    horizon_days: int,
+    relevant_types: Sequence[str],
+    min_value: float | None,
+) -> Labeled:
+    """Turn the candidates of past instants into pairs labeled by what followed.
+
+    Users without any event in the horizon, and robots, are left out: they were away, which says nothing about what they
+    like. Items that a user took up without a proposal are no examples: the ranker orders what retrieval proposes.
 
     Parameters
     ----------
-    impressions, events : DataFrame
-        Shown items and events of the window. An item was taken up if the log's own label says so, or an event of
-        `label_types` names its list.
+    candidates : DataFrame
+        Rows of `recsys.data.CANDIDATES` made at the instants; others are passed over.
+    events : DataFrame
+        Rows of `recsys.data.EVENTS`.
+    instants : sequence of datetime
+        At least one.
+    horizon_days : int
+        Days after an instant whose events label its candidates.
+    relevant_types, min_value
+        As in `is_relevant`.
     """
-    if impressions.isEmpty():
-        return False
-    of_type = F.col("event_type").isin(list(label_types)) & F.col("list_id").isNotNull()
-    return not events.where(of_type).isEmpty() or not impressions.where("label > 0").isEmpty()
+    after = after_instants(events, instants, horizon_days=horizon_days)
+    active = after.groupBy("user_id", "as_of").agg(F.max("is_bot").alias("robot")).where("NOT robot").drop("robot")
+    taken = after.where(~F.col("is_bot") & is_relevant(relevant_types, min_value))
+    taken = taken.select("user_id", "as_of", "item_id").distinct().withColumn("taken", F.lit(1.0))
+    of_instants = candidates.where(F.col("as_of").isin(*instants))
+    kept = of_instants.join(active, on=["user_id", "as_of"], how="left_semi")
+    rows = kept.join(taken, on=["user_id", "as_of", "item_id"], how="left")
+    nothing = [F.lit(None).cast("double").alias(name) for name in (*LATER, "propensity")]
+    pairs = candidate_pairs(rows, keep=("taken",)).select(
+        "*", F.lit(CANDIDATES).alias("origin"), F.coalesce("taken", F.lit(0.0)).alias("label"), *nothing
+    )
+    return Labeled(CANDIDATES, pairs.drop("taken"), candidate_pairs(kept))
 
 
-def choose(
-    *,
-    origin: Literal["auto", "impressions", "candidates"],
-    impressions: DataFrame,
-    candidates: DataFrame,
-    events: DataFrame,
-    as_of: datetime,
-    earlier: datetime,
-    window_days: int,
-    label_types: Sequence[str],
-) -> Labeled:
-    """Label the examples of an origin; `auto` takes shown lists if they hold both labels.
-
-    Counts labels (a few numbers reach the driver), so this is a decision and not a lazy transform.
-
-    Raises
-    ------
-    NothingToDo
-        If no example is positive.
-    DataError
-        If candidates are to be labeled and there are none of `earlier`.
-    """
-    types = ", ".join(label_types)
-    if origin != "candidates":
-        shown = from_lists(impressions, events, as_of=as_of, window_days=window_days, label_types=label_types)
-        counts = label_counts(shown.pairs)
-        if counts.both or (origin == "impressions" and counts.positives):
-            return replace(shown, counts=counts)
-        if origin == "impressions":
-            raise NothingToDo(
-                f"of {counts.negatives} items shown in the {window_days} days before {as_of:%Y-%m-%dT%H:%M:%SZ} none "
-                f"was followed by {types}; widen ctr_examples.window_days or take candidates"
-            )
-    require_made_at(candidates, earlier)
-    proposed = from_candidates(candidates, events, instant=earlier, as_of=as_of, label_types=label_types)
-    counts = label_counts(proposed.pairs)
-    if not counts.positives:
-        raise NothingToDo(
-            f"of {counts.negatives} candidates of {earlier:%Y-%m-%dT%H:%M:%SZ} none was taken up by {types} "
-            f"until {as_of:%Y-%m-%dT%H:%M:%SZ}; widen ctr_examples.label_window_days"
-        )
-    return replace(proposed, counts=counts)
-
-
-def from_lists(
-    impressions: DataFrame, events: DataFrame, *, as_of: datetime, window_days: int, label_types: Sequence[str]
-) -> Labeled:
+def from_lists(shown: DataFrame, *, as_of: datetime, window_days: int, shared: bool = False) -> Labeled:
     """Turn shown lists into labeled pairs, without those shown to robots.
 
-    The label is the log's own if it has one, else whether an event of `label_types` names the list and the item
-    before `as_of`. If the outcome is still open by then, as it may be for the newest lists, it counts as negative.
+    Parameters
+    ----------
+    shown : DataFrame
+        Shown items with what became of them: see `with_outcomes`.
+    as_of : datetime
+        Exclusive upper bound of lists.
+    window_days : int
+        Days of lists.
+    shared : bool
+        Whether several users share a list (`shared_lists`): then each of them gets a list of their own, whose
+        `list_id` has the user's id behind it.
+    """
+    since, shown_at = as_of - timedelta(days=window_days), F.col("shown_at")
+    rows = shown.where((shown_at >= F.lit(since)) & (shown_at < F.lit(as_of)) & ~F.col("is_bot"))
+    if shared:
+        rows = rows.withColumn("list_id", F.concat_ws(" ", "list_id", "user_id"))
+    targets = ("label", *LATER, "propensity")
+    pairs = shown_pairs(rows, keep=targets).withColumn("origin", F.lit(LISTS))
+    return Labeled(LISTS, pairs, shown_pairs(rows))
+
+
+def with_outcomes(impressions: DataFrame, events: DataFrame) -> DataFrame:
+    """Add to shown items what became of them, as far as the events tell.
+
+    An item was clicked if the log's own label says so, or else if an event of the same user names list and item. If the
+    outcome is still open, as it may be for the newest lists, it counts as not clicked.
 
     Parameters
     ----------
@@ -144,72 +122,74 @@ def from_lists(
         Rows of `recsys.data.IMPRESSIONS`.
     events : DataFrame
         Rows of `recsys.data.EVENTS`.
-    as_of : datetime
-        Exclusive upper bound of lists and events.
-    window_days : int
-        Days of lists.
-    label_types : sequence of str
-        Event types that make a shown item positive.
+
+    Returns
+    -------
+    DataFrame
+        `impressions` with `label` (0 or 1, never null), `cart` and `purchase` (0 or 1), and `outcome_date`: the day on
+        which it was known, of a click the day of the click.
     """
-    since, shown_at = as_of - timedelta(days=window_days), F.col("shown_at")
-    inside = (shown_at >= F.lit(since)) & (shown_at < F.lit(as_of)) & ~F.col("is_bot")
-    rows = shown_pairs(impressions.where(inside))
-    after = _between(events, since, as_of).where(F.col("list_id").isNotNull())
-    taken = _taken(after, "list_id", label_types)
-    pairs = rows.join(taken, on=["list_id", "item_id"], how="left")
-    label = F.coalesce("label", "taken", F.lit(0.0))
-    return Labeled(pairs.withColumn("label", label).drop("taken"), rows.drop("label"))
-
-
-def from_candidates(
-    candidates: DataFrame, events: DataFrame, *, instant: datetime, as_of: datetime, label_types: Sequence[str]
-) -> Labeled:
-    """Turn the candidates of an earlier instant into pairs labeled by what followed until `as_of`.
-
-    Users without any event in that time are left out: they were away, which says nothing about what they like. Items
-    that a user took up without a proposal are no examples: the ranker orders what retrieval proposes.
-
-    Parameters
-    ----------
-    candidates : DataFrame
-        Rows of `recsys.data.CANDIDATES` made at `instant`.
-    events : DataFrame
-        Rows of `recsys.data.EVENTS`.
-    instant, as_of : datetime
-        The labels come from events at or after the first and before the second.
-    label_types : sequence of str
-        Event types that make a candidate positive.
-    """
-    after = _between(events, instant, as_of)
-    lists = candidate_pairs(candidates, as_of=instant).join(
-        after.select("user_id").distinct(), on="user_id", how="left_semi"
-    )
-    pairs = lists.join(_taken(after, "user_id", label_types), on=["user_id", "item_id"], how="left")
-    return Labeled(pairs.withColumn("label", F.coalesce("taken", F.lit(0.0))).drop("taken"), lists, instant)
-
-
-def require_made_at(candidates: DataFrame, instant: datetime) -> None:
-    """Check that candidates were made at an instant (at most two values reach the driver).
-
-    Raises
-    ------
-    DataError
-        If there are none, or they were made at another instant; it names the command that makes them.
-    """
-    found = [row["at"] for row in candidates.select(F.unix_micros("as_of").alias("at")).distinct().take(2)]
-    if found != [int(instant.timestamp()) * 1_000_000 + instant.microsecond]:
-        what = f"the candidates of {instant:%Y-%m-%d} are of another instant" if found else "there are no candidates"
-        raise DataError(
-            f"{what}, so none can be labeled as of {instant:%Y-%m-%dT%H:%M:%SZ}; "
-            f"run jobs/pipeline.py --from index --to candidates --as-of {instant:%Y-%m-%dT%H:%M:%SZ} first"
+    keys = ["list_id", "user_id", "item_id"]
+    taken = (
+        events.where(F.col("list_id").isNotNull() & F.col("event_type").isin(*CLICKED) & ~F.col("is_bot"))
+        .groupBy(*keys)
+        .agg(
+            F.lit(1.0).alias("taken"),
+            F.min(F.to_date("event_time")).alias("taken_date"),
+            *(F.max((F.col("event_type") == kind).cast("double")).alias(kind) for kind in LATER),
         )
+    )
+    known = F.col("label").isNotNull()
+    shown_date = F.to_date("shown_at")
+    outcome = F.when(known, shown_date).otherwise(F.greatest(shown_date, F.col("taken_date")))
+    return (
+        impressions.join(taken, on=keys, how="left")
+        .withColumn("outcome_date", outcome)
+        .withColumn("label", F.coalesce("label", "taken", F.lit(0.0)))
+        .withColumns({kind: F.coalesce(kind, F.lit(0.0)) for kind in LATER})
+        .drop("taken", "taken_date")
+    )
 
 
-def _between(events: DataFrame, since: datetime, until: datetime) -> DataFrame:
-    time = F.col("event_time")
-    return events.where((time >= F.lit(since)) & (time < F.lit(until)) & ~F.col("is_bot"))
+def shared_lists(impressions: DataFrame) -> int:
+    """Count the lists that were shown to several users (one number reaches the driver)."""
+    owners = impressions.groupBy("list_id").agg(F.min("user_id").alias("first"), F.max("user_id").alias("last"))
+    return owners.where(F.col("first") < F.col("last")).count()
 
 
-def _taken(events: DataFrame, within: str, label_types: Sequence[str]) -> DataFrame:
-    rows = events.where(F.col("event_type").isin(list(label_types)))
-    return rows.select(within, "item_id").distinct().withColumn("taken", F.lit(1.0))
+@dataclass(frozen=True)
+class Counts:
+    """How many examples there are before sampling, at one instant or in all lists.
+
+    Attributes
+    ----------
+    instant : datetime, optional
+        The candidates' instant; None for lists.
+    users : int
+        Distinct users.
+    """
+
+    instant: datetime | None
+    positives: int
+    negatives: int
+    users: int
+
+
+def count_labels(pairs: DataFrame) -> list[Counts]:
+    """Count the labels of each instant (one row per instant reaches the driver), the newest first; lists come last."""
+    positive, of_candidates = F.col("label") == 1, F.col("origin") == CANDIDATES
+    at = F.when(of_candidates, F.unix_micros("example_time")).alias("at")
+    rows = (
+        pairs.groupBy(at)
+        .agg(
+            F.count(F.when(positive, True)).alias("positives"),
+            F.count(F.when(~positive, True)).alias("negatives"),
+            F.count_distinct("user_id").alias("users"),
+        )
+        .orderBy(F.desc_nulls_last("at"))
+        .collect()
+    )
+    return [
+        Counts(None if row["at"] is None else instant_of(row["at"]), row["positives"], row["negatives"], row["users"])
+        for row in rows
+    ]

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 
-def candidate_pairs(candidates: DataFrame, *, as_of: datetime, keep: tuple[str, ...] = ()) -> DataFrame:
+def candidate_pairs(candidates: DataFrame, *, keep: tuple[str, ...] = ()) -> DataFrame:
     """Turn candidates into pairs at the instant that they were proposed for.
 
     Parameters
     ----------
     candidates : DataFrame
-        Rows of `recsys.data.CANDIDATES` of one run.
-    as_of : datetime
-        Their `as_of`, which becomes the exclusive instant of every pair.
+        Rows of `recsys.data.CANDIDATES`; their `as_of` becomes the exclusive instant of each pair.
     keep : tuple of str
         Further columns of `candidates` to carry along.
 
@@ -25,7 +21,7 @@ def candidate_pairs(candidates: DataFrame, *, as_of: datetime, keep: tuple[str, 
     DataFrame
         The pairs that `example_features` takes; a list is a user's candidates.
     """
-    list_id = F.concat(F.lit(f"{as_of:%Y%m%dT%H%M%S.%fZ}:"), F.col("user_id"))
+    list_id = F.concat(F.date_format("as_of", "yyyyMMdd'T'HHmmss.SSSSSS'Z:'"), "user_id")
     return candidates.select(
         example_id(list_id, F.col("user_id"), F.col("item_id")).alias("example_id"),
         "user_id",
@@ -33,30 +29,32 @@ def candidate_pairs(candidates: DataFrame, *, as_of: datetime, keep: tuple[str, 
         list_id.alias("list_id"),
         F.lit(None).cast("string").alias("session_id"),
         F.lit(None).cast("int").alias("session_step"),
-        F.lit(as_of).alias("example_time"),
+        F.col("as_of").alias("example_time"),
         F.lit(None).cast("int").alias("position"),
         F.lit(None).cast("double").alias("price"),
         F.lit(None).cast("string").alias("device"),
         F.lit(None).cast("string").alias("country"),
         "ranks",
-        "scores",
         F.col("rank").alias("candidate_rank"),
+        F.lit(None).cast("map<string,string>").alias("attributes"),
         *keep,
     )
 
 
-def shown_pairs(impressions: DataFrame) -> DataFrame:
-    """Turn shown items into pairs at the instant that their list was shown, with the log's own `label`.
+def shown_pairs(impressions: DataFrame, *, keep: tuple[str, ...] = ()) -> DataFrame:
+    """Turn shown items into pairs at the instant that their list was shown.
 
     Parameters
     ----------
     impressions : DataFrame
         Rows of `recsys.data.IMPRESSIONS`.
+    keep : tuple of str
+        Further columns of `impressions` to carry along.
 
     Returns
     -------
     DataFrame
-        The pairs that `example_features` takes, and `label` (null where the log has none).
+        The pairs that `example_features` takes; a list is what was shown together.
     """
     return impressions.select(
         example_id(F.col("list_id"), F.col("user_id"), F.col("item_id")).alias("example_id"),
@@ -71,9 +69,9 @@ def shown_pairs(impressions: DataFrame) -> DataFrame:
         "device",
         "country",
         F.lit(None).cast("map<string,int>").alias("ranks"),
-        F.lit(None).cast("map<string,double>").alias("scores"),
         F.lit(None).cast("int").alias("candidate_rank"),
-        "label",
+        "attributes",
+        *keep,
     )
 
 

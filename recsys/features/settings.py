@@ -2,45 +2,84 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from recsys.data import EventTypes
-from recsys.settings import PositiveFloat, PositiveInt, Section, conflict
+from recsys import data
+from recsys.data import AttributeFeature
+from recsys.settings import Identifier, PositiveFloat, PositiveInt, Section, Unique, conflict
+
+
+class AttributeSettings(Section):
+    """An attribute beyond the contract that becomes a column of the examples, `<of>_<name>`."""
+
+    of: Literal["user", "item", "context"] = Field(
+        description="Whose attribute: the profile's, the catalog entry's, or the shown list's"
+    )
+    name: Identifier = Field(description="Key in the map attributes of users, items or impressions")
+    kind: Literal["categorical", "multi_hot", "numeric"] = Field(
+        description="One value, several values in one text, or a number"
+    )
+    separator: str = Field("|", min_length=1, description="What stands between the values of a multi_hot attribute")
+
+    @property
+    def feature(self) -> AttributeFeature:
+        """The feature of the examples that it becomes."""
+        return AttributeFeature(of=self.of, name=self.name, kind=self.kind, separator=self.separator)
 
 
 class CtrExamplesSettings(Section):
-    """`ctr_examples`: where labels come from, and how examples are sampled and split."""
+    """`ctr_examples`: what the ranker learns from, and how examples are sampled and split.
 
-    origin: Literal["auto", "impressions", "candidates"] = Field(
-        "auto", description="Shown lists if there are any, else the candidates of an earlier instant"
-    )
-    label_window_days: PositiveInt = Field(7, description="Days before as_of whose events label candidates")
-    label_types: EventTypes = Field(
-        ("click", "cart", "purchase", "play", "rating"),
+    Candidates are labeled by the rule of `evaluate`: its horizon, types and least value.
+    """
+
+    origins: Annotated[tuple[Literal["candidates", "lists"], ...], Unique()] = Field(
+        ("candidates", "lists"),
         min_length=1,
-        description="Event types after a candidate that make it positive",
+        description="Candidates of past instants (for the head engage), and shown lists (for click, cart and purchase)",
     )
-    window_days: PositiveInt = Field(30, description="Days of shown lists to learn from")
+    instants: PositiveInt = Field(4, description="Past instants whose candidates are learned from")
+    cadence_days: PositiveInt | None = Field(
+        None, description="Days between these instants, which lie on a fixed calendar; null: evaluate.horizon_days"
+    )
+    window_days: PositiveInt = Field(60, description="Days of shown lists to learn from")
     negatives_per_positive: PositiveFloat = Field(
-        4.0, description="Negatives kept per positive, sampled by a hash of the key"
+        4.0, description="Shown items without a click kept per click, sampled by a hash of the key"
     )
-    valid_share: float = Field(
-        0.15,
-        gt=0,
-        lt=1,
-        description="Share of the latest time (or of the users, for candidates of one instant) kept for validation",
+    candidate_negatives_per_positive: PositiveFloat = Field(
+        10.0, description="The same for candidates that were not taken up"
     )
-    test_share: float = Field(0.15, ge=0, lt=1, description="Share after that, kept for test")
+    holdout_share: float = Field(0.3, gt=0, lt=1, description="Share of the newest shown lists that is held out")
+    holdout_users: PositiveInt = Field(
+        5000, description="Most users of the newest instant whose candidates are held out, as whole lists"
+    )
     history_length: PositiveInt = Field(20, description="Items of the history sequence")
     shards: PositiveInt = Field(8, description="Parquet shards of the training split; at least one per rank is read")
+    priors: bool = Field(
+        True, description="Whether click rates, lifts and price levels are computed; their columns are null without"
+    )
+    prior_window_days: PositiveInt = Field(60, description="Days before an example that they are computed from")
+    half_life_days: PositiveFloat = Field(14.0, description="Age at which a user's clicks weigh half in lifts")
+    attributes: tuple[AttributeSettings, ...] = Field(
+        (), description="Attributes beyond the contract that become columns of the examples and inputs of the ranker"
+    )
+
+    @property
+    def attribute_features(self) -> tuple[AttributeFeature, ...]:
+        """The features of the examples that `attributes` become."""
+        return tuple(attribute.feature for attribute in self.attributes)
 
     @model_validator(mode="after")
-    def _leaves_training(self) -> CtrExamplesSettings:
-        if self.valid_share + self.test_share >= 1:
-            raise conflict(
-                f"ctr_examples.valid_share {self.valid_share:g} and ctr_examples.test_share {self.test_share:g} leave no "
-                "examples to train on; their sum has to be below 1"
-            )
+    def _attributes_have_names_of_their_own(self) -> CtrExamplesSettings:
+        taken = {column.name for column in data.CTR_EXAMPLES.columns}
+        for attribute in self.attributes:
+            name = attribute.feature.column.name
+            if name in taken:
+                raise conflict(
+                    f"ctr_examples.attributes: {attribute.name} of {attribute.of} would be the column {name}, which "
+                    "there is already; map it under another name"
+                )
+            taken.add(name)
         return self

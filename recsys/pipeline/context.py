@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self, TypeVar
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
-from recsys.config import Config, config_json
+from recsys.config import Config, config_json, stamp
 from recsys.data.log import as_instant
 from recsys.progress import Recorder
 from recsys.store import PinnedWarehouse
+from recsys.store.scratch import scratch
 
 T = TypeVar("T")
 
@@ -52,6 +54,14 @@ class Context:
         """Make a context outside of a run, to read with; an `as_of` without an offset is UTC."""
         warehouse = PinnedWarehouse(spark, config.warehouse)
         return cls(spark, config, as_instant(as_of), warehouse, Recorder(), config_json(config))
+
+    def scratch(self) -> Callable[[DataFrame], DataFrame]:
+        """Return what writes an intermediate frame to files and reads them back, until the run's writes are committed.
+
+        For frames that many queries read; see `recsys.store.scratch`.
+        """
+        name = f"{self.recorder.job or 'reading'}-{stamp(self.as_of)}"
+        return self.keep(scratch(self.warehouse, name))
 
     def keep(self, resource: AbstractContextManager[T]) -> T:
         """Enter a block that ends when the run's writes are committed: a persisted frame, files being read."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -15,7 +15,9 @@ from recsys.config import Config, stamp
 from recsys.data import TablePart
 from recsys.data.log import as_instant
 from recsys.errors import ConfigError, NothingToDo
-from recsys.features.examples import learnable_lists
+from recsys.features.daily import first_event
+from recsys.features.examples import CANDIDATES
+from recsys.features.ladder import ladder
 from recsys.pipeline.job import Job, execute
 from recsys.store import Warehouse
 from recsys.store.done import Done
@@ -113,31 +115,42 @@ def check_part(jobs: Jobs, first: str | None, last: str | None) -> list[str]:
     return order[begin : end + 1]
 
 
-def learns_from_lists(spark: SparkSession, config: Config, as_of: datetime) -> bool:
-    """Tell whether examples come from shown lists; if not, candidates are also made one label window earlier."""
+def rungs(spark: SparkSession, config: Config, as_of: datetime) -> tuple[datetime, ...]:
+    """Return the past instants whose candidates the ranker learns from, the newest first.
+
+    Those that the log does not reach back to by a cadence are left out: there would be next to nothing to fit.
+    """
+    found = config_ladder(config, as_of)
+    if not found:
+        return ()
+    first = first_event(Warehouse(spark, config.warehouse).read(data.EVENTS, before=as_of, required=False))
+    cadence = timedelta(days=config.ctr_examples.cadence_days or config.evaluate.horizon_days)
+    return tuple(rung for rung in found if first is not None and first + cadence <= rung)
+
+
+def config_ladder(config: Config, as_of: datetime) -> tuple[datetime, ...]:
+    """Return the instants that a config asks for; none where it does not learn from candidates."""
     settings = config.ctr_examples
-    if settings.origin != "auto":
-        return settings.origin == "impressions"
-    warehouse = Warehouse(spark, config.warehouse)
-    since = as_of - timedelta(days=settings.window_days)
-    return learnable_lists(
-        warehouse.read(data.IMPRESSIONS, before=as_of, since=since, required=False),
-        warehouse.read(data.EVENTS, before=as_of, since=since, required=False),
-        label_types=settings.label_types,
+    if CANDIDATES not in settings.origins:
+        return ()
+    return ladder(
+        as_of,
+        horizon_days=config.evaluate.horizon_days,
+        instants=settings.instants,
+        cadence_days=settings.cadence_days,
     )
 
 
-def plan(jobs: Jobs, config: Config, as_of: datetime, *, from_lists: bool) -> list[Stage]:
+def plan(jobs: Jobs, as_of: datetime, *, rungs: Sequence[datetime]) -> list[Stage]:
     """Lay out every job that depends on an instant.
 
-    Without shown lists the ranker learns from past candidates: the jobs that make them also run at
-    `as_of - label_window`, and what happened in the window labels them.
+    The jobs that make candidates also run at each rung of the ladder, the oldest first; what was taken up after it
+    labels them.
     """
     order = [name for name in ordered(jobs) if jobs[name].inputs is None]
-    earlier = as_of - timedelta(days=config.ctr_examples.label_window_days)
     makers = [name for name in order for job in jobs.values() for table in job.earlier if table in jobs[name].writes]
-    again = set() if from_lists else upstream(jobs, makers)
-    stages = [Stage(jobs[name], earlier) for name in order if name in again]
+    again = upstream(jobs, makers)
+    stages = [Stage(jobs[name], rung) for rung in sorted(rungs) for name in order if name in again]
     return stages + [Stage(jobs[name], as_of) for name in order]
 
 
@@ -159,23 +172,21 @@ def run_pipeline(
         One per stage, in order.
     """
     part, as_of = check_part(jobs, first, last), as_instant(as_of)
-    earlier = as_of - timedelta(days=config.ctr_examples.label_window_days)
-    runner = _Runner(spark, config, jobs, force, (earlier, as_of))
+    runner = _Runner(spark, config, jobs, force, as_of)
     outcomes = [runner.run(Stage(jobs[name], as_of)) for name in part if jobs[name].inputs is not None]
     if all(jobs[name].inputs is not None for name in part):
         return outcomes
-    stages = plan(jobs, config, as_of, from_lists=learns_from_lists(spark, config, as_of))
+    stages = plan(jobs, as_of, rungs=rungs(spark, config, as_of))
     return outcomes + [runner.run(stage) for stage in stages if stage.job.name in part]
 
 
 class _Runner:
     """Runs stages one after another; what has been done since the pipeline started counts as well."""
 
-    def __init__(
-        self, spark: SparkSession, config: Config, jobs: Jobs, force: bool, instants: Collection[datetime]
-    ) -> None:
-        self._spark, self._config, self._jobs, self._force = spark, config, jobs, force
-        self._done = Done(Warehouse(spark, config.warehouse), instants)
+    def __init__(self, spark: SparkSession, config: Config, jobs: Jobs, force: bool, as_of: datetime) -> None:
+        self._spark, self._config, self._jobs, self._force, self._as_of = spark, config, jobs, force, as_of
+        self._ladder = config_ladder(config, as_of)
+        self._done = Done(Warehouse(spark, config.warehouse), (*self._ladder, as_of))
         self._order = ordered(jobs)
 
     def run(self, stage: Stage) -> Outcome:
@@ -192,11 +203,11 @@ class _Runner:
         return Outcome(stage.label, "done", time.monotonic() - started)
 
     def _is_done(self, stage: Stage) -> bool:
-        earlier = stage.as_of - timedelta(days=self._config.ctr_examples.label_window_days)
         return self._done.is_done(
             stage.job.state(self._spark, self._config),
             stage.as_of,
             feeders=self._order[: self._order.index(stage.job.name)],
             every_instant=[name for name, job in self._jobs.items() if job.every_instant],
-            earlier=earlier if stage.job.earlier else None,
+            earlier=self._ladder if stage.job.earlier else (),
+            settled=stage.as_of < self._as_of,
         )

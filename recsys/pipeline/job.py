@@ -54,7 +54,7 @@ class Job:
     every_instant : bool
         Whether what it writes is read at every instant, not only at its own.
     earlier : tuple of Table
-        Tables of which it reads the slice of an earlier instant if there are no shown lists to learn from.
+        Tables of which it reads the slices of past instants: see `recsys.features.ladder`.
     """
 
     name: str

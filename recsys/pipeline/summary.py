@@ -17,9 +17,9 @@ from recsys.secrets import masked_text
 from recsys.store import Warehouse
 from recsys.store.runs import RunLog
 
-SHOWN = ("ndcg", "recall", "hit_rate", "coverage")
+SHOWN = ("ndcg", "recall", "hit_rate", "coverage", "snips_ctr")
 """Metrics of the summary; the report has them all."""
-COMPARED = ("ndcg", "recall")
+COMPARED = ("ndcg", "recall", "snips_ctr")
 REASONS = 20
 """Most reasons of the quarantine that are listed."""
 _Figures = dict[tuple[str, str], Row]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from recsys.settings import PositiveInt, Section, Share
+from recsys.settings import NonNegativeFloat, PositiveInt, Section, Share
 
 
 class RankSettings(Section):
@@ -14,10 +14,11 @@ class RankSettings(Section):
     batch_size: PositiveInt = Field(8192, description="Rows scored at once")
     retrieval_weight: Share = Field(
         0.75,
-        description="Share of the retrieval order in the final score; the rest is the ranker's. Fitted on validation where `fit_blend`",
+        description="Share of the retrieval order in the final score, where the ranker learned from shown lists alone",
     )
-    fit_blend: bool = Field(
-        True, description="Choose retrieval_weight on the validation split where it has retrieval ranks"
+    max_psi: NonNegativeFloat | None = Field(
+        None,
+        description="Largest difference (population stability index) of an input between training rows and candidates; null: any",
     )
     diversity: Share = Field(0.1, description="Weight of category variety in the greedy re-ranking; 0 turns it off")
     max_per_category: PositiveInt | None = Field(None, description="Most items of a category in a list")

@@ -81,6 +81,17 @@ class Audience:
             frame = self.ids.adopt(spark_frame(named, like=self.people))
         return frame.select(column_of(frame, "user_id")).where(F.col("user_id").isNotNull()).distinct()
 
+    def adopted(self, pairs: AnyFrame) -> DataFrame:
+        """Return a caller's frame of users and items with `user_id` and `item_id` as texts.
+
+        Raises
+        ------
+        DataError
+            If it lacks one of them.
+        """
+        frame = self.ids.adopt(spark_frame(pairs, like=self.people))
+        return frame.withColumns({name: column_of(frame, name) for name in ("user_id", "item_id")})
+
     def of_users(self, users: DataFrame) -> Audience:
         """Return the audience of these users alone; one that is not known has neither a segment nor a past."""
         people = users.select("user_id").join(self.people, on="user_id", how="left")

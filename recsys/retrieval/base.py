@@ -9,52 +9,36 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import pyarrow as pa
-from pydantic import Field
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from recsys.data import Table, slice_of
 from recsys.data.callers import AnyFrame
 from recsys.data.log import Log
 from recsys.environment import BROADCAST_LIMIT_MB
 from recsys.errors import ConfigError
 from recsys.retrieval.audience import AnyUsers, Audience
 from recsys.retrieval.catalog import Catalog
-from recsys.retrieval.declared import Feature, ItemFrame
-from recsys.retrieval.frames import Eligible
+from recsys.retrieval.declared import Entry, ItemFrame
+from recsys.retrieval.frames import Eligible, distinct_pairs, with_columns
 from recsys.retrieval.kernels import Kernel
 from recsys.retrieval.reasons import Case
 from recsys.retrieval.saved import write
 from recsys.retrieval.settings import SignalSettings
 from recsys.retrieval.training import TrainingData
-from recsys.settings import Identifier, NonNegativeFloat, PositiveInt, Section
 
 R = TypeVar("R", bound="Retriever")
 
 
-class Retriever(Section, ABC):
+class Retriever(Entry, ABC):
     """Settings of an algorithm: an entry of the config's `retrievers`, and the keyword arguments of the library.
 
     A subclass declares `kind` and gives `name`, `k` and `weight` their usual values.
     """
 
-    kind: str = Field(description="The algorithm")
-    name: Identifier = Field(description="What its proposals, tables and features go under")
-    k: PositiveInt = Field(100, description="Items proposed to each user")
-    weight: NonNegativeFloat = Field(1.0, description="Weight in the union of the retrievers")
-
     model: ClassVar[type[Model[Any]]]
-    tables: ClassVar[Mapping[str, Table]] = {}
-    """Contracts of the model's frames, by frame; their partitions are `model_version`, `as_of_key` or `retriever`."""
-    features: ClassVar[tuple[Feature, ...]] = ()
-    is_baseline: ClassVar[bool] = False
-    """Whether evaluation compares with its list alone, and unknown users are given it."""
-    not_fitted: ClassVar[frozenset[str]] = frozenset({"name", "k", "weight"})
-    """Fields that decide what is proposed, not what is learned."""
 
     def fit(
         self,
@@ -87,24 +71,6 @@ class Retriever(Section, ABC):
     @abstractmethod
     def learn(self, data: TrainingData) -> Model[Any]:
         """Learn from training data: what `fit` calls."""
-
-    def fit_settings(self) -> dict[str, Any]:
-        """What decides what is learned, as plain values."""
-        return self.model_dump(mode="json", exclude=set(self.not_fitted))
-
-    def slice(self, table: Table, *, as_of: datetime, version: str) -> dict[str, Any]:
-        """Which slice of one of its tables a run writes: the value of each partition column."""
-        values = {"model_version": version, **slice_of(as_of), "retriever": self.name}
-        return {column: values[column] for column in table.partitions}
-
-    @property
-    def versioned(self) -> bool:
-        """Whether its fits are versions, which a row of `models` makes visible."""
-        return any("model_version" in table.partitions for table in self.tables.values())
-
-    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """Show what was set."""
-        return ((name, value) for name, value in super().__repr_args__() if name in self.model_fields_set - {"kind"})
 
 
 @dataclass(frozen=True)
@@ -178,9 +144,50 @@ class Model(ABC, Generic[R]):
             `user_id, item_id` pairs that must not come back.
         """
 
+    def score(self, pairs: AnyFrame) -> DataFrame:
+        """Compute the model's pair features for any users and items, proposed or not, seen or not.
+
+        Parameters
+        ----------
+        pairs : DataFrame or pandas.DataFrame
+            The log's user column and its item column. Other columns are carried along.
+
+        Returns
+        -------
+        DataFrame
+            The rows of `pairs`, with `user_id, item_id` of the caller's types and a column `<name>_<what>` for each
+            pair feature: null where the model can't say, as for users that it does not know.
+
+        Raises
+        ------
+        DataError
+            If the frame lacks a column.
+        """
+        audience = self.known_audience()
+        given = audience.adopted(pairs)
+        return audience.ids.restore(with_columns(given, self.named_features(distinct_pairs(given))))
+
+    def pair_features(self, pairs: DataFrame) -> DataFrame:
+        """Return `user_id, item_id` and the pair features by their `what`, by joins: for any number of items.
+
+        The figures are those of the kernel's `score`.
+
+        Parameters
+        ----------
+        pairs : DataFrame
+            Distinct `user_id, item_id`, not null.
+        """
+        return pairs.select("user_id", "item_id")
+
+    def named_features(self, pairs: DataFrame) -> DataFrame:
+        """Return `pair_features` with the columns called `<name>_<what>`."""
+        found, features = self.pair_features(pairs), self.settings.of_pairs
+        named = (F.col(one.what).cast("double").alias(one.column.name) for one in features)
+        return found.select("user_id", "item_id", *named)
+
     @abstractmethod
     def kernel(self, catalog: Catalog, tables: Mapping[str, pa.Table]) -> Kernel:
-        """Make the kernel that gives the same rows within a worker.
+        """Make the kernel that gives the same rows within a worker; with pair features it is a `PairKernel`.
 
         Parameters
         ----------

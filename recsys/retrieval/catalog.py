@@ -1,4 +1,4 @@
-"""The items that retrievers know, by position: what the candidates' one pass sends to the workers."""
+"""The items that retrievers know, by position: what one pass over users sends to the workers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.retrieval.kernels import Ints
+from recsys import arrow
+from recsys.retrieval.kernels import Batch, Ints, where_in
 
 
 @dataclass
@@ -47,10 +48,17 @@ class Catalog:
         """Position of each `idx`; -1 for items that no retriever knows."""
         if not len(self.idx):
             return np.full(len(idx), -1, dtype=np.int64)
-        at = np.minimum(np.searchsorted(self.idx, idx), len(self.idx) - 1)
-        return np.where(self.idx[at] == idx, self.places[at], -1)
+        at = where_in(self.idx, idx)
+        return np.where(at >= 0, self.places[at], -1)
 
-    def find(self, column: pa.ChunkedArray) -> Ints:
+    def batch(self, rows: pa.RecordBatch) -> Batch:
+        """Make a batch of packed rows; see `recsys.retrieval.audience.packed`."""
+        lengths, idx = arrow.flat(rows["idx"])
+        weight = arrow.flat(rows["weight"])[1].to_numpy(zero_copy_only=False)
+        user = np.repeat(np.arange(rows.num_rows), lengths)
+        return Batch(rows, user, self.positions(idx.to_numpy(zero_copy_only=False)), weight)
+
+    def find(self, column: pa.ChunkedArray | pa.Array) -> Ints:
         """Position of each public id; -1 where the index lacks it."""
         found = pc.fill_null(pc.index_in(column, value_set=self.ids), -1)
         return np.asarray(found.to_numpy(), dtype=np.int64)

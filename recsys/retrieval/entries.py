@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, GetJsonSchemaHandler, SerializeAsAny, ValidationError
 from pydantic_core import CoreSchema, InitErrorDetails
 
+from recsys.data import EXAMPLE_FEATURES
 from recsys.errors import ConfigError
 from recsys.retrieval.base import Retriever
 from recsys.retrieval.registry import defaults, get, kinds
@@ -74,9 +75,21 @@ def checked(retrievers: Sequence[Retriever]) -> tuple[Retriever, ...]:
         if name.lower() in seen:
             raise whole(f"two retrievers are called {name}; give one of them another name")
         seen.add(name.lower())
+    _unlike_features(retrievers)
     if not any(retriever.weight for retriever in retrievers):
         raise conflict("every entry of retrievers has the weight 0, which leaves their proposals without an order")
     return tuple(retrievers)
+
+
+def _unlike_features(retrievers: Sequence[Retriever]) -> None:
+    """Refuse a name that would give two features of an example one column."""
+    taken = {column.name: "every example" for column in EXAMPLE_FEATURES}
+    for retriever in retrievers:
+        mine = f"retrievers.{retriever.name}"
+        for column in (feature.column.name.lower() for feature in retriever.offered):
+            if column in taken:
+                raise whole(f"{mine}: its feature {column} is one of {taken[column]} already; give it another name")
+            taken[column] = mine
 
 
 def by_name(entries: Sequence[Any], layer: Mapping[Any, Any]) -> list[Any]:

@@ -11,6 +11,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import window as W
 
+from recsys.data.sql import quote
+
 
 @contextmanager
 def persisted(frame: DataFrame) -> Iterator[DataFrame]:
@@ -39,6 +41,26 @@ def first_k(rows: DataFrame, k: int) -> DataFrame:
     """Rank the rows of each user by score, ties by item id, and keep the first `k`; other columns travel along."""
     order = W.Window.partitionBy("user_id").orderBy(F.col("score").desc(), F.col("item_id"))
     return rows.withColumn("rank", F.row_number().over(order)).where(F.col("rank") <= k)
+
+
+def distinct_pairs(pairs: DataFrame) -> DataFrame:
+    """Return the distinct `user_id, item_id` of a frame; rows that lack one are left out."""
+    return pairs.select("user_id", "item_id").dropna().distinct()
+
+
+def with_columns(pairs: DataFrame, found: DataFrame) -> DataFrame:
+    """Add to each row what was found of its pair; columns of the same names are replaced.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        `user_id, item_id`, not necessarily unique, and more.
+    found : DataFrame
+        `user_id, item_id`, unique, and the columns to add; they are null for pairs that it lacks.
+    """
+    new = [name for name in found.columns if name not in ("user_id", "item_id")]
+    kept = [F.col(quote(name)) for name in pairs.columns if name not in new]
+    return pairs.select(*kept).join(found, on=["user_id", "item_id"], how="left").select(*kept, *new)
 
 
 @dataclass(frozen=True)

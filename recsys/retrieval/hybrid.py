@@ -21,6 +21,7 @@ from recsys.retrieval.audience import AnyUsers, Audience
 from recsys.retrieval.base import Model, Retriever, check_k
 from recsys.retrieval.candidates import candidates
 from recsys.retrieval.entries import checked, parse
+from recsys.retrieval.pair_features import with_pair_features
 from recsys.retrieval.settings import CandidatesSettings, SignalSettings
 from recsys.settings import nearest, refusal
 
@@ -121,6 +122,11 @@ class HybridModel:
         settings = self.settings.model_copy(update={"k": k, "exclude_seen": exclude_seen})
         eligible = None if items is None else self.audience.eligible(items)
         return audience.ids.restore(candidates(audience, longer, settings, eligible=eligible).select(*_COLUMNS))
+
+    def score(self, pairs: AnyFrame) -> DataFrame:
+        """Compute every model's pair features for any users and items; see `Model.score`."""
+        found = with_pair_features(self.audience.adopted(pairs), self.models, self.audience)
+        return self.audience.ids.restore(found)
 
     def save(self, path: str, *, overwrite: bool = False) -> None:
         """Write the models to a directory; `recsys.load` reads it.

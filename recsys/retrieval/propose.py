@@ -16,14 +16,10 @@ from recsys import arrow
 from recsys.data import CANDIDATES
 from recsys.retrieval import fusion
 from recsys.retrieval.catalog import Catalog
-from recsys.retrieval.kernels import Batch, Excluded, Kernel
+from recsys.retrieval.kernels import Excluded, Kernel, users_at_once
 
 COLUMNS = ["user_id", "item_id", "rank", "score", "sources", "ranks", "scores", "because_item_id"]
 SCHEMA = ", ".join(f"{name} {CANDIDATES.column(name).type}" for name in COLUMNS)
-
-_ENTRIES = 1 << 16
-"""Entries that one kernel call adds up, which sets how many users it works on: what stays in a core's cache takes two
-thirds of the time that sixteen times as many take."""
 
 
 @dataclass(frozen=True)
@@ -52,22 +48,12 @@ class Proposer:
     rrf_k: float
     exclude_seen: bool
 
-    @property
-    def users_at_once(self) -> int:
-        """How many users a call works on."""
-        work = max((kernel.work for kernel in self.kernels.values()), default=0)
-        return int(np.clip(_ENTRIES // (work + 1), 32, 1024))
-
     def propose(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """Make the candidates of a batch; its columns are those of `recsys.retrieval.audience.packed`."""
         n_users, n_items = rows.num_rows, max(1, len(self.catalog))
-        lengths, idx = arrow.flat(rows["idx"])
-        user = np.repeat(np.arange(n_users), lengths)
-        item = self.catalog.positions(idx.to_numpy(zero_copy_only=False))
-        weight = arrow.flat(rows["weight"])[1].to_numpy(zero_copy_only=False)
+        batch = self.catalog.batch(rows)
         seen = arrow.flat(rows["seen"])[1].to_numpy(zero_copy_only=False).astype(np.bool_) & self.exclude_seen
-        excluded = Excluded(user[seen], item[seen], n_users, n_items)
-        batch = Batch(rows, user, item, weight)
+        excluded = Excluded(batch.user[seen], batch.item[seen], n_users, n_items)
         found = {
             name: kernel.propose(batch, k=self.limits[name], excluded=excluded) for name, kernel in self.kernels.items()
         }
@@ -80,7 +66,7 @@ def run(proposer: Broadcast[Proposer]) -> Callable[[Iterable[pa.RecordBatch]], I
 
     def each(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         here = proposer.value
-        users = here.users_at_once
+        users = users_at_once(here.kernels.values())
         for batch in batches:
             for start in range(0, batch.num_rows, users):
                 yield here.propose(batch.slice(start, users))

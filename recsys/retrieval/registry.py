@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 from recsys import data
-from recsys.data import RetrieverFeature, Table
+from recsys.data import AttributeFeature, RetrieverFeature, Table
 from recsys.errors import ConfigError
 from recsys.retrieval.base import Retriever
 from recsys.settings import nearest
@@ -92,16 +92,14 @@ def tables() -> tuple[Table, ...]:
 
 def features(retrievers: Iterable[Retriever]) -> tuple[RetrieverFeature, ...]:
     """The ranker's inputs that retrievers bring, each under its retriever's name."""
-    return tuple(
-        RetrieverFeature(retriever.name, feature.what, feature.comment, feature.transform)
-        for retriever in retrievers
-        for feature in retriever.features
+    return tuple(feature for retriever in retrievers for feature in retriever.offered)
+
+
+def examples_table(retrievers: Iterable[Retriever], attributes: Sequence[AttributeFeature] = ()) -> Table:
+    """Return the contract of `ctr_examples` with the features of these retrievers, and with these attributes."""
+    return data.ctr_examples(
+        [feature.column for feature in features(retrievers)], [attribute.column for attribute in attributes]
     )
-
-
-def examples_table(retrievers: Iterable[Retriever]) -> Table:
-    """Return the contract of `ctr_examples` with the features of these retrievers."""
-    return data.ctr_examples([feature.column for feature in features(retrievers)])
 
 
 def baseline_ranks(retrievers: Sequence[Retriever]) -> list[str]:

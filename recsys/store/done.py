@@ -36,6 +36,7 @@ class Done:
         self._tables = tables
         self._history = History(tables)
         self._rows = self._runs(instants) if tables.exists(data.RUNS) else []
+        self._counted: dict[tuple[datetime, int | None], int | None] = {}
 
     def is_done(
         self,
@@ -44,7 +45,8 @@ class Done:
         *,
         feeders: Collection[str] | None = None,
         every_instant: Collection[str] = (),
-        earlier: datetime | None = None,
+        earlier: Collection[datetime] = (),
+        settled: bool = False,
     ) -> bool:
         """Tell whether a job is done for an instant, and nothing that decides its result has changed since.
 
@@ -58,13 +60,16 @@ class Done:
             Jobs whose commits it reads, because some tables hold the work of several jobs (`models`). None: all others.
         every_instant : collection of str
             Jobs of which it reads what they commit for any instant, not only for its own.
-        earlier : datetime, optional
-            A second instant of which it reads what was made.
+        earlier : collection of datetime
+            Further instants of which it reads what was made.
+        settled : bool
+            Whether the instant lies in the past of the run: what comes in for every instant then matters only if it
+            brought events from before it. Later states of the catalog and of profiles do not.
         """
         mine = self._latest(job, as_of)
         if mine is None or self._taken_since(mine, job):
             return False
-        instants = {stamp(instant) for instant in (as_of, earlier) if instant is not None}
+        instants = {stamp(instant) for instant in (as_of, *earlier)}
 
         def matters(commit: Commit) -> bool:
             if commit.run_id == mine["run_id"] or commit.job == job.name:
@@ -72,6 +77,8 @@ class Done:
             if not commit.job:
                 return True
             read = feeders is None or commit.job in feeders
+            if commit.job in every_instant and settled:
+                return read and self._late_events(mine, as_of)
             return read and (commit.job in every_instant or commit.as_of in instants)
 
         if any(self._moved(name, version, matters) for name, version in mine["reads"].items()):
@@ -103,6 +110,19 @@ class Done:
         table = table_named(name)
         commits = self._history.since(table, version) if table is not None else None
         return commits is None or any(matters(commit) for commit in commits)
+
+    def _late_events(self, run: Row, as_of: datetime) -> bool:
+        """Whether the log has other events before an instant than the run read."""
+        version = run["reads"].get(data.EVENTS.name)
+        if version is None:
+            return False
+        return self._events_before(as_of, version) != self._events_before(as_of, None)
+
+    def _events_before(self, as_of: datetime, version: int | None) -> int | None:
+        """Count the events before an instant, in a version of the table or now; None for a version that is gone."""
+        if (as_of, version) not in self._counted:
+            self._counted[as_of, version] = self._tables.rows_before(data.EVENTS, as_of, version=version)
+        return self._counted[as_of, version]
 
     def _is_there(self, run: Row) -> bool:
         return all(file_exists(self._tables.spark, self._tables.path(file)) for file in run["files"] or ())

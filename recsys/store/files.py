@@ -1,4 +1,4 @@
-"""Looks for files on any file system that Spark's Hadoop client can reach."""
+"""Looks for files, and removes them, on any file system that Spark's Hadoop client can reach."""
 
 from __future__ import annotations
 
@@ -52,6 +52,22 @@ def file_exists(spark: SparkSession, path: str) -> bool:
     jvm: Any = spark._jvm
     place = jvm.org.apache.hadoop.fs.Path(path)
     return bool(place.getFileSystem(spark._jsc.hadoopConfiguration()).exists(place))
+
+
+def directories(spark: SparkSession, path: str, *, prefix: str) -> list[str]:
+    """List the directories directly below one whose names begin with a prefix; none if it does not exist."""
+    jvm: Any = spark._jvm
+    place = jvm.org.apache.hadoop.fs.Path(path)
+    files = place.getFileSystem(spark._jsc.hadoopConfiguration())
+    found = files.listStatus(place) if files.exists(place) else []
+    return [one.getPath().toString() for one in found if one.getPath().getName().startswith(prefix)]
+
+
+def remove(spark: SparkSession, path: str) -> None:
+    """Remove a file, or a directory with everything in it, if it exists."""
+    jvm: Any = spark._jvm
+    place = jvm.org.apache.hadoop.fs.Path(path)
+    place.getFileSystem(spark._jsc.hadoopConfiguration()).delete(place, True)
 
 
 def _below(files: Any, directory: Any) -> list[InputFile]:

@@ -31,6 +31,7 @@ _AS_OF_TEXT = (
     "CASE WHEN unix_micros(as_of) % 1000000 <> 0 THEN date_format(as_of, '.SSSSSS') ELSE '' END, 'Z')"
 )
 _RETRIEVER_OF_KIND = "CASE kind WHEN 'cooccurrence' THEN 'neighbors' ELSE kind END"
+_ORIGIN = "CASE WHEN candidate_rank IS NULL THEN 'lists' ELSE 'candidates' END"
 _RELATIVE_PATH = "regexp_replace(path, '^.*/bundles/', 'bundles/')"
 
 
@@ -74,6 +75,8 @@ def changes_of(table: Table, stored: Sequence[str]) -> tuple[Change, ...]:
         found.append(Change("retriever", _RETRIEVER_OF_KIND, "retriever instead of kind", replaces="kind"))
     elif "retriever" in lacking and table.name == "popular_items":
         found.append(Change("retriever", "'popular'", "retriever popular"))
+    if table.name == data.CTR_EXAMPLES.name and "origin" in lacking:
+        found.append(Change("origin", _ORIGIN, "origin of each example"))
     if table.name == data.MODELS.name:
         found.append(Change("path", _RELATIVE_PATH, "paths relative to the warehouse"))
     return tuple(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,6 +29,8 @@ def version_row(
     data_versions: Mapping[str, int],
     path: str | None = None,
     checksums: Mapping[str, str] | None = None,
+    verdict: str | None = None,
+    curve: Sequence[Sequence[Any]] | None = None,
 ) -> DataFrame:
     """Make the one row of `models` for a version. It is written last.
 
@@ -42,6 +44,10 @@ def version_row(
         Directory that the version was saved to, relative to the warehouse; None where tables hold it all.
     checksums : mapping of str to str, optional
         SHA-256 of each file of the directory.
+    verdict : str, optional
+        Of a ranker: whether it is used, and why.
+    curve : sequence of (head, weight, ndcg, snips), optional
+        Of a ranker: what other weights would have given.
     """
     values: dict[str, Any] = {
         "model_version": version,
@@ -54,6 +60,8 @@ def version_row(
         "metrics": dict(metrics),
         "data_versions": dict(data_versions),
         "checksums": dict(checksums or {}),
+        "verdict": verdict,
+        "curve": None if curve is None else [tuple(point) for point in curve],
     }
     rows: list[tuple[Any, ...]] = [tuple(values[name] for name in data.MODELS.column_names)]
     return spark.createDataFrame(rows, data.MODELS.ddl())

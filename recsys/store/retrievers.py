@@ -12,8 +12,9 @@ from pyspark.sql import DataFrame
 from recsys import data
 from recsys.config import version_of
 from recsys.environment import BROADCAST_LIMIT_MB
-from recsys.retrieval.audience import Audience
+from recsys.retrieval.audience import Audience, known_users
 from recsys.retrieval.base import Model, Retriever
+from recsys.retrieval.interactions import pairs
 from recsys.retrieval.settings import SignalSettings
 from recsys.store.models import stamped, version_row
 from recsys.store.warehouse import PinnedWarehouse
@@ -95,3 +96,39 @@ def read_models(
         for version, retriever in versions.items()
         if version in visible
     ]
+
+
+def past_fits(
+    warehouse: PinnedWarehouse,
+    retrievers: Sequence[Retriever],
+    *,
+    instants: Sequence[datetime],
+    signal: SignalSettings,
+    seen_types: Sequence[str],
+    broadcast_limit_mb: float,
+) -> dict[datetime, list[Model[Any]]]:
+    """Return the models of each instant, each with the people and histories of that instant.
+
+    Parameters
+    ----------
+    instants : sequence of datetime
+        An instant without fits has an empty list.
+    """
+    index = warehouse.read(data.ITEM_INDEX, required=False)
+    found = {}
+    for at in instants:
+        events = warehouse.read(data.EVENTS, before=at)
+        audience = Audience(
+            people=known_users(events, warehouse.read(data.USERS, valid_at=at, required=False), as_of=at),
+            histories=pairs(events, as_of=at, signal=signal, seen_types=seen_types),
+            item_index=index,
+        )
+        found[at] = read_models(
+            warehouse,
+            retrievers,
+            as_of=at,
+            signal=signal,
+            audience=audience,
+            broadcast_limit_mb=broadcast_limit_mb,
+        )
+    return found

@@ -16,8 +16,11 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from recsys import progress
+from recsys.features.examples import ORIGINS
 
 MANIFEST: Final = "manifest.json"
+LIST: Final = "list_id"
+"""Column of the list of a row. Losses over lists need the rows of a list together."""
 _SLOTS: Final = 16_384
 """Hash slots of a split; shards are runs of slots, so more slots make more even shards."""
 _ROW_GROUP_BYTES: Final = 8 << 20
@@ -44,7 +47,8 @@ def export(frame: DataFrame, path: str, *, shards: Mapping[str, int], key: str =
     shards : mapping of str to int
         Number of shards per split; fewer where a split has fewer rows. Other splits get one.
     key : str
-        Column whose hash spreads the rows: over shards, and in random order within each.
+        Column whose hash spreads the rows: over shards, and in random order within each. Where there is a column
+        `list_id`, lists are spread instead: each lies in one shard, its rows side by side.
 
     Returns
     -------
@@ -56,8 +60,9 @@ def export(frame: DataFrame, path: str, *, shards: Mapping[str, int], key: str =
         files = _Files(spark, path)
         staging = f"{path.rstrip('/')}.writing"
         files.remove(staging)
-        cuts = _cuts(frame, shards, key)
-        _write(frame, staging, cuts, key)
+        unit = LIST if LIST in frame.columns else key
+        cuts = _cuts(frame, shards, unit)
+        _write(frame, staging, cuts, unit, key)
         files.remove(f"{path}/{MANIFEST}")
         files.remove(path)
         manifest: dict[str, Any] = {"version": 1, "columns": dict(frame.drop("split").dtypes), "splits": {}}
@@ -73,14 +78,20 @@ def export(frame: DataFrame, path: str, *, shards: Mapping[str, int], key: str =
     return totals
 
 
-def _slot(key: str) -> Column:
-    return F.pmod(F.xxhash64(F.lit("shard"), key), F.lit(_SLOTS)).cast("int")
+def export_by_origin(frame: DataFrame, path: str, *, shards: Mapping[str, int]) -> None:
+    """Export the examples of each origin to a snapshot of its own, `path/<origin>`; parameters as in `export`."""
+    for origin in ORIGINS:
+        export(frame.where(F.col("origin") == origin), f"{path.rstrip('/')}/{origin}", shards=shards)
 
 
-def _cuts(frame: DataFrame, shards: Mapping[str, int], key: str) -> dict[str, Cut]:
+def _slot(unit: str) -> Column:
+    return F.pmod(F.xxhash64(F.lit("shard"), unit), F.lit(_SLOTS)).cast("int")
+
+
+def _cuts(frame: DataFrame, shards: Mapping[str, int], unit: str) -> dict[str, Cut]:
     """Cut each split's hash slots into runs of even size; the counts per slot are all that reaches the driver."""
     counts: dict[str, dict[int, int]] = {}
-    for row in frame.groupBy("split", _slot(key).alias("slot")).count().collect():
+    for row in frame.groupBy("split", _slot(unit).alias("slot")).count().collect():
         counts.setdefault(row["split"], {})[row["slot"]] = row["count"]
     return {split: cut_evenly(found, shards.get(split, 1)) for split, found in counts.items()}
 
@@ -106,7 +117,12 @@ def cut_evenly(counts: Mapping[int, int], shards: int) -> Cut:
     )
 
 
-def _write(frame: DataFrame, staging: str, cuts: Mapping[str, Cut], key: str) -> None:
+def _shuffled(column: str) -> tuple[Column, Column]:
+    """Return an order that follows from the values alone and looks random; equal hashes are told apart."""
+    return F.xxhash64(F.lit("order"), column), F.col(column)
+
+
+def _write(frame: DataFrame, staging: str, cuts: Mapping[str, Cut], unit: str, key: str) -> None:
     slot, shard = F.col("_slot"), F.lit(0)
     for split, found in cuts.items():
         place = F.lit(0)
@@ -114,10 +130,10 @@ def _write(frame: DataFrame, staging: str, cuts: Mapping[str, Cut], key: str) ->
             place = place + (slot >= start).cast("int")
         shard = F.when(F.col("split") == split, place).otherwise(shard)
     (
-        frame.withColumn("_slot", _slot(key))
+        frame.withColumn("_slot", _slot(unit))
         .withColumn("shard", shard)
         .repartition(max((len(found.rows) for found in cuts.values()), default=1), "split", "shard")
-        .sortWithinPartitions("split", "shard", F.xxhash64(F.lit("order"), key), key)
+        .sortWithinPartitions("split", "shard", *_shuffled(unit), *_shuffled(key))
         .drop("_slot")
         .write.mode("overwrite")
         .option("parquet.block.size", _ROW_GROUP_BYTES)

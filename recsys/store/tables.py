@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
 from delta.tables import DeltaTable
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -151,6 +154,23 @@ class Tables:
         if valid_at is not None:
             return states_at(table, frame, valid_at)
         return frame.select(*(_stored(frame, column) for column in table.columns))
+
+    def rows_before(self, table: Table, instant: datetime, *, version: int | None = None) -> int | None:
+        """Count the rows before an instant, now or in an earlier version; None if that version is gone.
+
+        Parameters
+        ----------
+        table : Table
+            One with a time column.
+        """
+        state = self._known(table)
+        try:
+            frame = self.at(table, state if version is None else replace(state, version=version))
+            return frame.where(between(table, since=None, before=instant, columns=frame.columns)).count()
+        except (AnalysisException, Py4JJavaError):
+            if version is None:
+                raise
+            return None  # its log or its files have been cleaned up
 
     def require_made(self, table: Table, as_of: datetime) -> None:
         """Check that a run date's slice holds something for an instant; two instants of one day share the slice.

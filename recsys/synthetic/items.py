@@ -88,6 +88,14 @@ def sku_number(world: World, item: Ints) -> Ints:
     return np.asarray((item * _SKU_FACTOR + offset % 2**31) % 2**32, dtype=np.int64)
 
 
+def item_index(world: World, number: Ints) -> Ints:
+    """Return the index behind the number in a public id, in [0, 2**32): the inverse of `sku_number`."""
+    offset = int(mix(world.cfg.seed, "sku")) % 2**31
+    inverse = np.uint64(pow(_SKU_FACTOR, -1, 2**32))
+    index = (number.astype(np.uint64) - np.uint64(offset)) * inverse & np.uint64(2**32 - 1)
+    return index.astype(np.int64)
+
+
 def words_of(world: World, item: Ints) -> tuple[Ints, Ints, Bits]:
     """Return the indices of the color and material in an item's title, and spare bits for its punctuation."""
     words = mix(world.cfg.seed, "title", item)

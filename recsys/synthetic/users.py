@@ -127,6 +127,14 @@ def uid_number(world: World, user: Ints) -> Ints:
     return scrambled.astype(np.int64)
 
 
+def user_index(world: World, number: Ints) -> Ints:
+    """Return the index behind the number in a public id, in [0, 2**40): the inverse of `uid_number`."""
+    offset = int(mix(world.cfg.seed, "uid")) % 2**31
+    inverse = np.uint64(pow(_UID_FACTOR, -1, 2**40))
+    index = (number.astype(np.uint64) - np.uint64(offset)) * inverse & np.uint64(2**40 - 1)
+    return index.astype(np.int64)
+
+
 def segment_of(thrift: Floats) -> Ints:
     """Return the index into ``SEGMENTS`` for a price sensitivity."""
     return np.where(thrift > 0.8, 0, np.where(thrift > 0.1, 1, 2)).astype(np.int64)

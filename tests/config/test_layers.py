@@ -152,6 +152,7 @@ def test_an_argument_of_the_library_replaces() -> None:
 
 SHIPPED = {
     "lastfm-2k": {"play": 1.0},
+    "movielens-1m": DEFAULTS,
     "movielens-latest-small": DEFAULTS,
     "online-retail-ii-2009": DEFAULTS,
     "synthetic-shop": DEFAULTS,

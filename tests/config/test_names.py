@@ -35,7 +35,7 @@ def refused(*overrides: str) -> str:
         ("evaluate.relevant_types=[buy]", f"'buy'; {KNOWN}"),
         ("evaluate.relevant_types=['*']", f"'*'; {KNOWN}"),
         ("evaluate.relevant_types=[Click]", "'Click'; did you mean click?"),
-        ("ctr_examples.label_types=[clicks]", "'clicks'; did you mean click?"),
+        ("evaluate.relevant_types=[clicks]", "'clicks'; did you mean click?"),
         ("signal.weights.bought=1", f"'bought'; {KNOWN}"),
         ("signal.weights={view: 1, carts: 2}", "'carts'; did you mean cart?"),
     ],
@@ -53,7 +53,7 @@ def test_an_event_type_is_one_of_the_contract(override: str, says: str) -> None:
     [
         ("spark.profile=clutser", "cluster"),
         ("warehouse.period=daily", "day"),
-        ("ctr_examples.origin=impresions", "impressions"),
+        ("ctr_examples.origins=[candidate]", "candidates"),
         ("signal.use_value=lod", "log"),
         ("train_ctr.optimizer=adagrid", "adagrad"),
         ("train_ctr.correction=weight", "weights"),
@@ -72,7 +72,7 @@ def test_any_other_name_is_refused_with_the_nearest(override: str, nearest: str)
 
 
 @pytest.mark.parametrize(
-    "key", ["evaluate.ks", "evaluate.relevant_types", "ctr_examples.label_types", "train_ctr.inputs"]
+    "key", ["evaluate.ks", "evaluate.relevant_types", "ctr_examples.origins", "train_ctr.heads", "train_ctr.inputs"]
 )
 def test_a_list_that_needs_an_entry_is_not_empty(key: str) -> None:
     assert f"key {key}: a list of at least 1 is needed" in refused(f"{key}=[]")
@@ -84,7 +84,7 @@ def test_a_list_that_needs_an_entry_is_not_empty(key: str) -> None:
         ("evaluate.ks=[5, 10, 5]", "key evaluate.ks: 5 is there twice"),
         ("evaluate.relevant_types=[play, play]", "key evaluate.relevant_types: play is there twice"),
         ("candidates.seen_types=['*', '*']", "key candidates.seen_types: * is there twice"),
-        ("ctr_examples.label_types=[view, view]", "key ctr_examples.label_types: view is there twice"),
+        ("train_ctr.heads=[click, click]", "key train_ctr.heads: click is there twice"),
         (
             "train_ctr.inputs=[{name: a, source: price, kind: numeric, transform: zscore}, "
             "{name: a, source: hour, kind: numeric, transform: zscore}]",
@@ -106,7 +106,7 @@ def test_nothing_is_named_twice(override: str, says: str) -> None:
         ("evaluate.ks=10", "key evaluate.ks: input should be a list (found 10)"),
         ("signal=[]", "key signal: input should be a mapping of keys"),
         ("signal.weights=[]", "key signal.weights: input should be a mapping of entries"),
-        ("ctr_examples.valid_share=0", "key ctr_examples.valid_share: input should be greater than 0"),
+        ("ctr_examples.holdout_share=0", "key ctr_examples.holdout_share: input should be greater than 0"),
         ("spark.driver_memory=0g", "key spark.driver_memory"),
         ("clean.earliest=soon", "key clean.earliest: 'soon' is not a date; write for example 1990-01-01"),
         ("clean.latest=2024-13-01", "looks like a date that does not exist"),
@@ -172,7 +172,6 @@ def test_a_number_is_finite(key: str, value: str) -> None:
 
 
 CONFLICTS = [
-    (("ctr_examples.valid_share=0.6", "ctr_examples.test_share=0.4"), "their sum has to be below 1"),
     (("clean.earliest=2020-01-01", "clean.latest=2020-01-01"), "is not before clean.latest 2020-01-01"),
     (("publish.min_list_length=21",), "publish.min_list_length 21 is above rank.k 20"),
     (("candidates.k=5", "publish.min_list_length=6"), "publish.min_list_length 6 is above candidates.k 5"),
@@ -196,7 +195,6 @@ def test_values_that_cannot_be_together_are_refused(overrides: tuple[str, ...], 
 @pytest.mark.parametrize(
     "overrides",
     [
-        ("ctr_examples.valid_share=0.9", "ctr_examples.test_share=0.05"),
         ("clean.latest=1980-01-01", "clean.earliest=1970-01-01"),
         ("publish.min_list_length=30", "rank.k=30"),
         ("warehouse.catalog=main", "warehouse.database_name=recsys"),
@@ -221,7 +219,6 @@ def test_the_schema_names_what_a_key_may_hold() -> None:
     parts = Config.model_json_schema()["$defs"]
     types = list(data.EVENT_TYPES)
     assert parts["EvaluateSettings"]["properties"]["relevant_types"]["items"]["enum"] == types
-    assert parts["CtrExamplesSettings"]["properties"]["label_types"]["items"]["enum"] == types
     assert parts["CandidatesSettings"]["properties"]["seen_types"]["items"]["enum"] == [*types, "*"]
     weights = parts["SignalSettings"]["properties"]["weights"]
     assert weights["propertyNames"]["enum"] == types

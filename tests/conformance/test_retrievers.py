@@ -16,6 +16,7 @@ from recsys.retrieval.audience import Audience
 from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.candidates import candidates
 from recsys.retrieval.hybrid import load
+from recsys.retrieval.pair_features import with_pair_features
 from recsys.retrieval.settings import CandidatesSettings
 from tests.retrieval.shop import SIGNAL, Row, log_of, made_up, table
 
@@ -98,6 +99,100 @@ def test_the_kernel_gives_the_same_rows(model: Model[Any], log: Log, found: list
         excluded = audience.seen if settings.exclude_seen else None
         joined = asked.lists(users, k=K, exclude=excluded).select("user_id", "item_id", "rank", "score")
         assert sorted(rows, key=repr) == table(joined)
+
+
+# -- features of pairs
+
+
+def features_of(model: Model[Any], audience: Audience, pairs: DataFrame, **more: Any) -> list[Any]:
+    """The rows as they come."""
+    return with_pair_features(pairs, [model], audience, **more).collect()
+
+
+@pytest.fixture(scope="module")
+def names(retriever: Retriever) -> list[str]:
+    found = [feature.column.name for feature in retriever.of_pairs]
+    if not found:
+        pytest.skip("offers none")
+    return found
+
+
+@pytest.fixture(scope="module")
+def pairs(spark: SparkSession) -> DataFrame:
+    users, items = ["u001", "u002", "u003", "u029"], ["i000", "i001", "i005", "i017", "i023", "twin a"]
+    return spark.createDataFrame([(u, i) for u in users for i in items], "user_id string, item_id string")
+
+
+@pytest.fixture(scope="module")
+def audience(log: Log) -> Audience:
+    made = Audience.of(log, signal=SIGNAL)
+    return Audience(*(frame.localCheckpoint() for frame in (made.people, made.histories, made.item_index)))
+
+
+def test_a_pair_that_is_proposed_has_the_score_of_the_proposal(
+    model: Model[Any], audience: Audience, users: DataFrame
+) -> None:
+    column = f"{model.settings.name}_score"
+    if column not in [feature.column.name for feature in model.settings.of_pairs]:
+        pytest.skip("offers no score")
+    made = candidates(audience.of_users(users), [model], CandidatesSettings(k=K)).drop("score", "rank")
+    rows = features_of(model, audience, made)
+    assert rows and all(row[column] == row["scores"][model.settings.name] for row in rows)
+
+
+def test_joins_give_the_figures_of_the_kernel(
+    model: Model[Any], audience: Audience, pairs: DataFrame, names: list[str]
+) -> None:
+    mine, joined = (sorted(features_of(model, audience, pairs, broadcast_limit_mb=limit)) for limit in (100.0, 1e-6))
+    assert len(mine) == pairs.count()
+    for one, other in zip(mine, joined, strict=True):
+        values, again = ({name: row[name] for name in names} for row in (one, other))
+        assert values.keys() == again.keys() and one["item_id"] == other["item_id"]
+        for name in names:
+            assert (values[name] is None) == (again[name] is None)
+            assert values[name] is None or values[name] == pytest.approx(again[name], abs=1e-9)
+
+
+def test_partitions_other_pairs_and_repeats_change_no_figure(
+    spark: SparkSession, model: Model[Any], audience: Audience, pairs: DataFrame, names: list[str]
+) -> None:
+    one = pairs.where("user_id = 'u002' AND item_id IN ('i001', 'i005')")
+    known = {(row["user_id"], row["item_id"]): row for row in features_of(model, audience, pairs)}
+    twice = features_of(model, audience, one.unionByName(one).repartition(3))
+    assert len(twice) == 4
+    assert {tuple(row) for row in twice} == {tuple(known["u002", name]) for name in ("i001", "i005")}
+    scattered = replace(audience, histories=audience.histories.repartition(7))
+    assert table(with_pair_features(pairs.repartition(5), [model], scattered)) == sorted(map(tuple, known.values()))
+    assert any(known[pair][name] for pair in known for name in names), "or else nothing was compared"
+
+
+def test_unknown_users_and_items_get_a_row(
+    spark: SparkSession, model: Model[Any], audience: Audience, names: list[str]
+) -> None:
+    rows = [("nobody knows me", "i001"), ("u001", "nor this"), ("nobody knows me", "nor this"), ("u001", "i001")]
+    strange = spark.createDataFrame(rows, "user_id string, item_id string")
+    for limit in (100.0, 1e-6):
+        found = {
+            (row["user_id"], row["item_id"]): [row[name] for name in names]
+            for row in features_of(model, audience, strange, broadcast_limit_mb=limit)
+        }
+        assert set(found) == set(rows)
+        assert all(value in (None, 0.0) for user, item in rows[1:3] for value in found[user, item])
+        assert all(value is None or value >= 0.0 for value in found["nobody knows me", "i001"])
+
+
+def test_no_pairs(model: Model[Any], audience: Audience, pairs: DataFrame, names: list[str]) -> None:
+    for limit in (100.0, 1e-6):
+        empty = with_pair_features(pairs.where("false"), [model], audience, broadcast_limit_mb=limit)
+        assert empty.columns == ["user_id", "item_id", *names] and not empty.collect()
+
+
+def test_a_model_that_learned_nothing_scores_nothing(
+    model: Model[Any], audience: Audience, pairs: DataFrame, names: list[str]
+) -> None:
+    bare = replace(model, frames={name: frame.where("false") for name, frame in model.frames.items()})
+    rows = features_of(bare, audience, pairs)
+    assert len(rows) == pairs.count() and all(row[name] in (None, 0.0) for row in rows for name in names)
 
 
 def test_shape_ranks_order_and_ties(found: list[Any], users: DataFrame) -> None:

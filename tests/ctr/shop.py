@@ -107,14 +107,14 @@ def write(directory: Path, rows: pa.Table, *, shards: int, row_group: int = 400)
     return list_shards(str(directory))
 
 
-def manifest(directory: Path) -> None:
+def manifest(directory: Path, columns: dict[str, str] | None = None) -> None:
     """Write the manifest of a snapshot, as `recsys.store.snapshot` does."""
     splits = {
         split: [{"file": f"{split}/{Path(s.path).name}", "rows": s.rows} for s in list_shards(str(directory / split))]
-        for split in ("train", "valid", "test")
+        for split in ("train", "calibration", "valid", "test")
         if (directory / split).exists()
     }
-    (directory / "manifest.json").write_text(json.dumps({"version": 1, "splits": splits}))
+    (directory / "manifest.json").write_text(json.dumps({"version": 1, "columns": columns or {}, "splits": splits}))
 
 
 def task(

@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from recsys.ctr import estimators, tables
+from recsys.ctr import estimators, held_out, tables
 from recsys.ctr.base import TrainTask
 from recsys.ctr.estimators import CtrEstimator
 from recsys.ctr.fitted import CtrModel
@@ -83,8 +83,8 @@ def test_it_is_what_the_job_trains(clicks: DataFrame, model: CtrModel, tmp_path:
     """The same shards, spec and settings through the job's own objects give the same bits."""
     columns, settings = tables.ExampleColumns(exclude=("price",)), model.bundle.settings
     rows = columns.rows(clicks.repartition(3), settings.inputs)
-    tables.write(rows, 0.2, str(tmp_path / "shards"), shards=estimators.SHARDS)
-    train, valid = (str(tmp_path / "shards" / f"{tables.SPLIT}={split}") for split in ("train", "valid"))
+    held_out.write(rows, 0.2, str(tmp_path / "shards"), shards=estimators.SHARDS)
+    train, valid = (str(tmp_path / "shards" / f"{held_out.SPLIT}={split}") for split in ("train", "valid"))
     spec = fit_spec(clicks.sparkSession.read.parquet(train), settings.inputs)
     task = TrainTask(list_shards(train), list_shards(valid), (), spec.to_json(), settings, sample_rate=None)
     bundle = CtrRanker(config={"label": "label"}).fit(task)
@@ -119,13 +119,28 @@ def test_pandas_with_frames_of_its_own_to_validate(spark: SparkSession, tmp_path
 def test_held_out_rows_do_not_depend_on_partitions(clicks: DataFrame, tmp_path: Path) -> None:
     rows = clicks.select("size", "label")  # twelve distinct rows, none of which may be on one side only
     first, second = (
-        tables.write(frame, 0.25, str(tmp_path / name), shards=2).groupBy("size", "label", tables.SPLIT).count()
+        held_out.write(frame, 0.25, str(tmp_path / name), shards=2).groupBy("size", "label", held_out.SPLIT).count()
         for frame, name in ((rows, "a"), (rows.repartition(5, "label"), "b"))
     )
     assert sorted(first.collect()) == sorted(second.collect())
     assert first.count() == 2 * rows.distinct().count()
-    held = first.where(F.col(tables.SPLIT) == "valid").agg(F.sum("count")).first()
+    held = first.where(F.col(held_out.SPLIT) == "valid").agg(F.sum("count")).first()
     assert held is not None and 500 < held[0] < 700
+
+
+def test_lists_are_held_out_whole_and_judged(clicks: DataFrame, tmp_path: Path) -> None:
+    frame = clicks.withColumn("page", F.pmod(F.xxhash64("color", "size", "price"), F.lit(300)).cast("int"))
+    columns = tables.ExampleColumns(group="page", exclude=("price", "at"))
+    inputs = columns.inputs(frame, width=4)
+    assert [item.name for item in inputs] == ["color", "size", "sale", "seen"]
+    written = held_out.write(columns.rows(frame, inputs), 0.3, str(tmp_path / "x"), shards=2, group="page")
+    sides = written.groupBy("page").agg(F.countDistinct(held_out.SPLIT).alias("n")).where("n > 1")
+    assert sides.count() == 0
+    ranker = estimators.DeepFM(**SMALL, loss="softmax", stop_on="list_auc")
+    fitted = ranker.fit(frame, valid=0.3, group="page", exclude=["price"])
+    assert fitted.metrics["valid_list_auc"] > 0.65
+    with pytest.raises(DataError, match="column price is double; it must hold the names of lists"):
+        ranker.fit(frame, group="price")
 
 
 def test_what_was_set_is_shown(model: CtrModel) -> None:
@@ -155,7 +170,7 @@ def test_every_setting_is_documented() -> None:
     ("settings", "says"),
     [
         ({"epoch": 3}, "DeepFM has no setting epoch; did you mean epochs?"),
-        ({"moon": 3}, "DeepFM has no setting moon; it has hidden, dropout, "),
+        ({"xyz": 3}, "DeepFM has no setting xyz; it has hidden, dropout, "),
         ({"label": "clicked"}, "DeepFM has no setting label; it is an argument of fit: DeepFM"),
         ({"network": {}}, "DeepFM has no setting network"),
         ({"hidden": (0,)}, "DeepFM: hidden.0: input should be greater than or equal to 1"),
@@ -208,6 +223,18 @@ def test_frames_that_are_wrong(
 def test_an_input_made_from_the_label(clicks: DataFrame) -> None:
     with pytest.raises(ConfigError, match="input label is made from the label"):
         estimators.DeepFM(inputs=[numeric_input("label")]).fit(clicks)
+
+
+def test_supplied_embeddings_become_a_vector(clicks: DataFrame) -> None:
+    frame = clicks.select(
+        "label", F.array(F.col("price"), F.when(F.col("color") == "red", 1.0).otherwise(0.0)).alias("embedding")
+    )
+    fitted = estimators.DeepFM(**SMALL).fit(frame, valid=0.2)
+    assert [(i.name, i.kind) for i in fitted.bundle.spec.inputs] == [("embedding", "vector")]
+    assert fitted.metrics["valid_auc_raw"] > 0.6
+    seen = pd.DataFrame({"embedding": [[0.0, 1.0], [0.0, 0.0], None]})
+    red, other, unknown = fitted.predict(seen)["prediction"]
+    assert red > unknown > other
 
 
 def test_columns_missing_at_prediction(clicks: DataFrame, model: CtrModel) -> None:

@@ -12,7 +12,7 @@ from recsys.arrow import collect_arrow
 from recsys.ctr.inputs.fit import fit_spec
 from recsys.ctr.inputs.passes import quantile_boundaries
 from recsys.ctr.inputs.settings import InputSpec
-from recsys.errors import ConfigError, NothingToDo
+from recsys.errors import ConfigError, DataError, NothingToDo
 
 pytestmark = pytest.mark.spark
 
@@ -73,6 +73,35 @@ def test_means_are_over_finite_values(rows: DataFrame) -> None:
 def test_one_value_and_nulls_tell_something(rows: DataFrame) -> None:
     (once,) = fit_spec(rows, [_input("once", "numeric", "zscore")]).inputs
     assert (once.mean, once.std, once.indicator) == (3.0, 1.0, True)
+
+
+@pytest.fixture(scope="module")
+def lists(spark: SparkSession) -> DataFrame:
+    rows = [
+        (["a", "b", "a"], [1.0, 4.0], [1.0]),
+        (["b"], [3.0, 4.0], [1.0, 2.0]),
+        (None, None, [1.0]),
+        ([], [float("nan"), 4.0], [1.0]),
+    ]
+    return spark.createDataFrame(rows, "tags array<string>, v array<double>, ragged array<double>")
+
+
+def test_a_set_is_as_long_as_the_largest_and_counts_a_value_once(lists: DataFrame) -> None:
+    spec = fit_spec(lists, [_input("tags", "multi_hot", l2=0.5)])
+    # b is in two sets, a in one, though twice
+    assert spec.table("tags").vocabulary == ("b", "a")
+    assert (spec.inputs[0].length, spec.inputs[0].l2) == (2, 0.5)
+    assert spec.encode(collect_arrow(lists))["tags"].tolist() == [[2, 3], [2, 0], [0, 0], [0, 0]]
+    assert fit_spec(lists, [_input("tags", "multi_hot", length=1)]).inputs[0].length == 1
+
+
+def test_a_vector_has_a_mean_for_each_place(lists: DataFrame) -> None:
+    (vector,) = fit_spec(lists, [_input("v", "vector", "zscore")]).inputs
+    assert (vector.means, vector.stds, vector.indicator) == ((2.0, 4.0), (1.0, 1.0), True)
+    with pytest.raises(DataError, match="column ragged holds arrays of 1 to 2 numbers; a vector needs as many"):
+        fit_spec(lists, [_input("ragged", "vector", "zscore")])
+    with pytest.raises(ConfigError, match=r"column tags is array<string>, which does not fit a vector input"):
+        fit_spec(lists, [_input("tags", "vector", "zscore")])
 
 
 def test_null_and_constant_columns_are_left_out_with_a_note(

@@ -15,6 +15,7 @@ from jobs.train_ctr import run
 from recsys import data
 from recsys.arrow import collect_arrow
 from recsys.config import Config, stamp
+from recsys.ctr.heads import Heads
 from recsys.ctr.ranker import CtrRanker
 from recsys.ctr.serving import worker
 from recsys.ctr.serving.bundle import ModelBundle
@@ -75,6 +76,7 @@ def _examples(spark: SparkSession, warehouse: Warehouse, rows: int = 1200, posit
         F.expr("CASE WHEN id % 5 < 3 THEN 'train' WHEN id % 5 = 3 THEN 'valid' ELSE 'test' END").alias("split"),
         F.concat(F.lit("u"), F.col("id") % 50).alias("user_id"),
         F.concat(F.lit("i"), F.col("id") % 7).alias("item_id"),
+        F.lit("lists").alias("origin"),
         F.lit("l").alias("list_id"),
         F.lit(AS_OF).alias("example_time"),
         (F.expr("(xxhash64(id) % 100 + 100) % 100 < 10 + 10 * (id % 7)") & F.lit(positives))
@@ -88,7 +90,7 @@ def _examples(spark: SparkSession, warehouse: Warehouse, rows: int = 1200, posit
     assert set(frame.columns) <= known
     missing = [F.lit(None).cast(c.type).alias(c.name) for c in EXAMPLES.columns if c.name not in frame.columns]
     warehouse.replace(EXAMPLES, frame.select("*", *missing), where=data.slice_of(AS_OF))
-    snapshot = warehouse.path("snapshots", "ctr_examples", stamp(AS_OF))
+    snapshot = warehouse.path("snapshots", "ctr_examples", stamp(AS_OF), "lists")
     stored = warehouse.read(EXAMPLES)
     for split in ("train", "valid", "test"):
         stored.where(F.col("split") == split).coalesce(1).write.mode("overwrite").parquet(f"{snapshot}/{split}")
@@ -100,6 +102,8 @@ def _config(warehouse: Warehouse) -> Config:
         {
             "warehouse": warehouse.config,
             "train_ctr": {
+                "heads": ["click"],
+                "user_embedding": "off",
                 "network": {"hidden": [8]},
                 "epochs": 2,
                 "batch_size": 64,
@@ -118,10 +122,14 @@ def test_the_job_makes_a_version_and_makes_it_again(spark: SparkSession, warehou
     assert first["kind"] == "ctr"
     assert first["model_version"].startswith("ctr-20200301T000000Z-")
     assert first["as_of"].astimezone(UTC) == AS_OF or first["as_of"] == AS_OF.replace(tzinfo=None)
-    bundle = ModelBundle.load(warehouse.path(first["path"]))
-    assert bundle.checksums == first["checksums"]
+    heads = Heads.load(warehouse.path(first["path"]))
+    bundle = heads.bundles["click"]
+    assert {f"click/{name}": checksum for name, checksum in bundle.checksums.items()}.items() <= first[
+        "checksums"
+    ].items()
+    assert heads.choice.used and heads.choice.why == first["verdict"]
     assert {"item", "history", "position", "item_events_30d"} == {i.name for i in bundle.spec.inputs}
-    metrics = first["metrics"]
+    metrics = {name.removeprefix("click_"): value for name, value in first["metrics"].items()}
     assert metrics["valid_auc_raw"] > 0.6
     assert {"valid_auc_popularity", "valid_auc_position", "test_logloss_raw", "test_logloss_calibrated"} <= set(metrics)
     assert metrics["train_rows"] == 720
@@ -149,6 +157,6 @@ def test_too_few_examples(spark: SparkSession, warehouse: Warehouse) -> None:
 
 def test_without_a_snapshot(spark: SparkSession, warehouse: Warehouse) -> None:
     _examples(spark, warehouse)
-    Path(warehouse.path("snapshots", "ctr_examples", stamp(AS_OF)), "manifest.json").unlink()
+    Path(warehouse.path("snapshots", "ctr_examples", stamp(AS_OF), "lists"), "manifest.json").unlink()
     with pytest.raises(DataError, match="holds no finished snapshot"):
         execute(run, spark, _config(warehouse), AS_OF)

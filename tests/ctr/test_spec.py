@@ -71,8 +71,35 @@ def test_sequences_are_cut_and_padded_newest_first() -> None:
 
 def test_a_sequence_needs_a_list() -> None:
     table = EmbeddingTable("x", 4, 4, ("a", "b"))
-    with pytest.raises(DataError, match="a sequence needs a list"):
+    with pytest.raises(DataError, match="a sequence, a set or a vector needs a list"):
         _one(FittedInput("x", "c", "sequence", "vocabulary", table="x", length=3), table).encode(pa.table({"c": ["a"]}))
+
+
+def test_a_set_has_no_order_and_no_repeats() -> None:
+    """Ids rise as values get rarer: what does not fit is first the unknown, then the rarest."""
+    table = EmbeddingTable("x", 4, 5, ("a", "b", "c"))
+    spec = _one(FittedInput("x", "c", "multi_hot", "vocabulary", table="x", length=3), table)
+    rows = pa.table({"c": [["b", "a", "b"], None, [], ["?", "c", "a"], ["c", "?", "b", "a", "!"], [None, "a"]]})
+    expected = [[2, 3, 0], [0, 0, 0], [0, 0, 0], [2, 4, 1], [2, 3, 4], [2, 0, 0]]
+    assert spec.encode(rows)["x"].tolist() == expected
+    assert spec.encode(rows.slice(3))["x"].tolist() == expected[3:]
+    turned = pa.table({"c": [None if row is None else row[::-1] for row in rows["c"].to_pylist()]})
+    assert spec.encode(turned)["x"].tolist() == expected
+    assert spec.encode(rows.slice(0, 0))["x"].shape == (0, 3)
+
+
+def test_a_vector_is_standardized_by_place() -> None:
+    item = FittedInput("v", "c", "vector", "zscore", means=(1.0, 0.0), stds=(2.0, 1.0), indicator=True)
+    spec = _one(item)
+    values = [[3.0, -1.0], None, [float("nan"), 99.0]]
+    for kind in (pa.list_(pa.float64()), pa.list_(pa.float32()), pa.list_(pa.float64(), 2)):
+        out = spec.encode(pa.table({"c": pa.array(values, kind)}))
+        assert [out[name].tolist() for name in item.dense] == [[1.0, 0.0, 0.0], [-1.0, 0.0, 8.0], [0.0, 1.0, 0.0]]
+    layout = Layout.of(spec)
+    assert layout.dense == ("v__0", "v__1", "v__missing")
+    assert layout.pack(spec.encode(pa.table({"c": values})), 3).dense.tolist()[0] == [1.0, -1.0, 0.0]
+    with pytest.raises(DataError, match="input v: the model was trained on vectors of 2 numbers, a row has 3"):
+        spec.encode(pa.table({"c": [[1.0, 2.0, 3.0]]}))
 
 
 def test_hashes_are_the_same_for_ever() -> None:
@@ -121,6 +148,8 @@ def test_missing_columns_are_named() -> None:
 
 def test_json_round_trip() -> None:
     spec = shop.spec()
+    vector = _one(FittedInput("v", "c", "vector", "zscore", means=(1.0, 0.5), stds=(2.0, 1.0), l2=0.1))
+    assert FittedSpec.from_json(vector.to_json()) == vector
     again = FittedSpec.from_json(spec.to_json())
     assert again == spec
     assert again.to_json() == spec.to_json()
@@ -169,5 +198,5 @@ def test_what_retrievers_offer_stands_among_the_default_inputs() -> None:
         "maker",
     ]
     assert plain[:2] == ["item", "history"]
-    assert plain[-1] == "last_item_distance"
-    assert len(plain) == len(set(plain)) == 32
+    assert plain[-1] == "user_weekend_share"
+    assert len(plain) == len(set(plain)) == 57

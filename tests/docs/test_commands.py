@@ -16,6 +16,8 @@ pytestmark = pytest.mark.fast
 
 TARGETS = re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 OF_THE_PIPELINE = [(("--from",), {}), (("--to",), {}), (("--force",), {"action": "store_true"})]
+OF_THE_BACKTEST = [((f"--{name}",), {}) for name in ("instants", "first", "last", "every")]
+MORE = {"jobs/pipeline.py": OF_THE_PIPELINE, "jobs/backtest.py": OF_THE_BACKTEST}
 OF_SPARK = {"--py-files", "--master", "--deploy-mode", "--packages", "--driver-memory", "--total-executor-cores"} | {
     f"--executor-{what}" for what in ("cores", "memory")
 }
@@ -55,7 +57,7 @@ def _check_program(words: list[str]) -> None:
 
 def _check_job(file: str, words: list[str]) -> None:
     assert (ROOT / file).is_file(), f"there is no {file}"
-    parsed = flags.parse(file, None, words, more=OF_THE_PIPELINE if file.endswith("/pipeline.py") else ())
+    parsed = flags.parse(file, None, words, more=MORE.get(file, ()))
     # Files of the reader's own are not there.
     shipped = [ROOT / config for config in parsed.config if config.startswith("conf/")]
     load_config(shipped, overrides=parsed.overrides)

@@ -118,7 +118,7 @@ def test_the_pipeline_runs_on_two_executors_with_two_ranks(on_executors: Warehou
     assert by_user.where("n <> `max(rank)`").count() == 0
     trained = on_executors.read(data.MODELS).where("kind = 'ctr'").first()
     assert trained is not None
-    assert trained["metrics"]["ranks"] == 2
+    assert trained["metrics"]["click_ranks"] == 2
 
 
 @pytest.mark.cluster

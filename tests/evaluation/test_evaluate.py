@@ -9,6 +9,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from recsys.evaluation import evaluate, truth
+from recsys.evaluation.coverage import coverage
 from recsys.publishing.gates import seen_pairs
 from tests.evaluation import oracle
 
@@ -59,7 +60,8 @@ def test_seen_pairs(spark: SparkSession) -> None:
 
 def test_population_knows_its_slices(spark: SparkSession) -> None:
     relevant = spark.createDataFrame(
-        [(u, i) for u in ("new", "profiled", "some", "many") for i in ("a", "b")], "user_id string, item_id string"
+        [(u, i) for u in ("new", "profiled", "looked", "some", "many") for i in ("a", "b")],
+        "user_id string, item_id string",
     )
     past = events(
         spark,
@@ -70,14 +72,41 @@ def test_population_knows_its_slices(spark: SparkSession) -> None:
     users = spark.createDataFrame(
         [("profiled", "north"), ("some", "south"), ("many", None)], "user_id string, segment string"
     )
-    found = {row["user_id"]: row for row in truth.population(relevant, past=past, users=users, as_of=AS_OF).collect()}
+    shown = spark.createDataFrame([("looked", False), ("new", True)], "user_id string, is_bot boolean")
+    population = truth.population(relevant, past=past, users=users, as_of=AS_OF, shown=shown)
+    found = {row["user_id"]: row for row in population.collect()}
     assert {user: row["slices"] for user, row in found.items()} == {
         "new": ["all", "history:new"],
-        "profiled": ["all", "known", "history:new", "segment:north"],
+        "profiled": ["all", "history:new", "segment:north"],
+        "looked": ["all", "known", "history:new"],
         "some": ["all", "known", "history:1-10", "segment:south"],
-        "many": ["all", "known", "history:11+"],
+        "many": ["all", "known", "history:11+", "users:heavy"],
     }
+    assert {user for user, row in found.items() if row["reachable"]} == {"profiled", "some", "many"}
     assert {row["n_relevant"] for row in found.values()} == {2}
+
+
+def test_truth_is_cut_by_how_known_its_items_are(spark: SparkSession) -> None:
+    """Of five touched items one is the head; z is in the catalog and untouched, y not even there."""
+    counts = {"a": 5, "b": 2, "c": 1, "d": 1, "e": 1}
+    past = events(spark, [("u", item, "view", -1 - n) for item, times in counts.items() for n in range(times)])
+    items = spark.createDataFrame([("z", "x", True)], "item_id string, category string, available boolean")
+    facts = truth.item_facts(past, items, as_of=AS_OF)
+    pairs = [("v", "a"), ("v", "b"), ("v", "z"), ("w", "y")]
+    relevant = truth.with_parts(spark.createDataFrame(pairs, "user_id string, item_id string"), facts)
+    in_parts = {
+        row["item_id"]: {name for bit, name in enumerate(truth.PARTS) if row["parts"] >> bit & 1}
+        for row in relevant.collect()
+    }
+    assert in_parts == {
+        "a": {"items:head"},
+        "b": {"items:tail"},
+        "z": {"items:tail", "items:new"},
+        "y": {"items:tail", "items:new"},
+    }
+    nobody = spark.createDataFrame([], "user_id string, segment string")
+    users = truth.population(relevant, past=past, users=nobody, as_of=AS_OF).collect()
+    assert {row["user_id"]: row["n_parts"] for row in users} == {"v": [1, 2, 1], "w": [0, 1, 1]}
 
 
 def test_item_facts(spark: SparkSession) -> None:
@@ -178,6 +207,33 @@ def test_figures_equal_the_oracle(spark: SparkSession) -> None:
     assert rows_of(again) == rows_of(frame)
 
 
+def test_parts_of_the_truth_have_their_own_figures(spark: SparkSession) -> None:
+    """The list of u1 finds the head item a first and the tail item b third; u2 has truth in the tail alone."""
+    entries = [("final", "u1", 1, "a"), ("final", "u1", 2, "x"), ("final", "u1", 3, "b"), ("final", "u2", 1, "e")]
+    lists = spark.createDataFrame(entries, "stage string, user_id string, rank int, item_id string")
+    relevant = spark.createDataFrame(
+        [("u1", "a", 1), ("u1", "b", 2), ("u1", "c", 2), ("u2", "e", 6)], "user_id string, item_id string, parts int"
+    )
+    population = spark.createDataFrame(
+        [("u1", 3, [1, 2, 0], ["all"]), ("u2", 1, [0, 1, 1], ["all"])],
+        "user_id string, n_relevant int, n_parts array<int>, slices array<string>",
+    )
+    facts = spark.createDataFrame([], "item_id string, category string, information double, in_catalog boolean")
+    frame = evaluate.figures(
+        lists, relevant=relevant, population=population, facts=facts, ks=(3,), resamples=5, seed=1,
+        stages=["final"], differences=[], parts=truth.PARTS,
+    )  # fmt: skip
+    recall = {row["slice"]: (row["value"], row["n"]) for row in frame.where("metric = 'recall'").collect()}
+    assert recall == {
+        "all": (pytest.approx((2 / 3 + 1) / 2), 2),
+        "items:head": (1.0, 1),
+        "items:tail": (pytest.approx((1 / 2 + 1) / 2), 2),
+        "items:new": (1.0, 1),
+    }
+    first = {row["slice"]: row["value"] for row in frame.where("metric = 'mrr'").collect()}
+    assert first["items:tail"] == pytest.approx((1 / 3 + 1) / 2)
+
+
 def test_coverage_counts_catalog_items_in_judged_lists(spark: SparkSession) -> None:
     entries = [(s, u, n, i) for s, u, items in LISTS for n, i in enumerate(items, start=1) if i]
     lists = spark.createDataFrame(entries, "stage string, user_id string, rank int, item_id string")
@@ -187,7 +243,7 @@ def test_coverage_counts_catalog_items_in_judged_lists(spark: SparkSession) -> N
     )
     found = {
         (r["stage"], r["k"]): r["value"]
-        for r in evaluate.coverage(lists, population=population, facts=facts, ks=(1, 4)).collect()
+        for r in coverage(lists, population=population, facts=facts, ks=(1, 4)).collect()
     }
     # Catalog: a, b, c, e. Final: c and a at 1, then a, b, c (d is not in the catalog).
     assert found["final", 1] == 2 / 4 and found["final", 4] == 3 / 4

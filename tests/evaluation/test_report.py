@@ -84,6 +84,67 @@ def test_the_whole_report() -> None:
     assert not re.search(r"(src|href)=\"(?!data:)", html) and "<script" not in html
 
 
+def with_clicks() -> list[Row]:
+    rows = figures()
+    for stage, value in (("final", 0.4), ("candidates", 0.3), ("final-candidates", 0.1)):
+        rows += [figure(stage, "snips_ctr", k, value) for k in (5, 10)]
+        rows += [figure(stage, "snips_ess", k, 2345.4) for k in (5, 10)]
+    return rows
+
+
+def test_what_is_known_of_clicks_and_heads_is_shown() -> None:
+    html = made.render(
+        made.Report(
+            as_of="x",
+            horizon_days=7,
+            stages=STAGES,
+            figures=[
+                *with_clicks(),
+                figure("ranker", "click_test_base_rate", 0, 0.1682),
+                figure("ranker", "click_test_mean_prediction", 0, 0.1713),
+            ],
+            dataset="my-shop",
+            changed=[("rank.k", "10")],
+            reliability={"click": [(0.1, 0.12, 50), (0.3, 0.28, 20)]},
+            alphas=[(0.0, 0.14, 0.37), (0.5, 0.15, None)],
+            effects=[(1, 1.0), (2, 0.7)],
+            reasons=[("popular", 0.25)],
+            sources=[("als", 0.875)],
+            seconds=[("clean", 12.34)],
+        )
+    )
+    assert "What the lists would have earned" in html and "SNIPS CTR@10" in html and "2,345" in html
+    assert "+0.1000" in html and "corrected CTR" not in html
+    assert "click test" in html and "0.1682" in html and "0.1713" in html
+    assert "my-shop" in html and "rank.k" in html and "87.5%" in html and "25.0%" in html and "12.3" in html
+    assert pictures(html) == 5
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    html = made.render(made.Report(as_of="x", horizon_days=7, stages=STAGES, figures=figures()))
+    for title in ("would have earned", "base rate", "Reasons in", "Seconds per job", "differs from the defaults"):
+        assert title not in html
+
+
+def test_few_users_and_strangers_are_warned_of() -> None:
+    def warned(users: int, known: int) -> list[str]:
+        counts = (("all", users), ("known", known))
+        rows = [{**figure("final", "no_list", 0, 0.1, name=name), "n": n} for name, n in counts]
+        return made.Report(as_of="x", horizon_days=7, stages=STAGES, figures=rows).warnings
+
+    assert warned(30, 15) == []
+    assert "Only 29 users" in warned(29, 29)[0]
+    assert "60 of 100 users were not known" in warned(100, 40)[0]
+    assert "not known" in made.render(
+        made.Report(
+            as_of="x",
+            horizon_days=7,
+            stages=STAGES,
+            figures=[row for row in figures() if row["slice"] == "all"],
+        )
+    )
+
+
 def test_verdicts() -> None:
     assert "worse than top alone" in made.verdict(figures(-0.05), k=10, baseline="top")["text"]  # type: ignore[index]
     assert made.verdict(figures(0.005), k=10, baseline="top")["kind"] == "open"  # type: ignore[index]
@@ -110,6 +171,15 @@ def test_stages_and_what_is_compared() -> None:
         ("final", "candidates"),
         ("final", "ranker"),
         ("candidates", "top"),
+    )
+    twice = Stages(("a", "top"), baseline="top", ranked=False, more_baselines=("top_overall",))
+    assert twice.names == ("a", "top", "top_overall", "candidates", "final")
+    assert twice.differences == (
+        ("final", "top"),
+        ("final", "top_overall"),
+        ("final", "candidates"),
+        ("candidates", "top"),
+        ("candidates", "top_overall"),
     )
     bare = Stages(("a",), ranked=False)
     assert bare.names == ("a", "candidates", "final") and bare.differences == (("final", "candidates"),)

@@ -6,15 +6,23 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from recsys.features.taste import taste_columns
 from tests.features.logs import Row, people, valid
+from tests.features.taste_oracle import Evidence
 
 KEPT, DAYS = 200, 365
 
 
 def features(
-    pair: Row, full_list: Sequence[Row], events: Sequence[Row], items: Sequence[Row], users: Sequence[Row], length: int
+    pair: Row,
+    full_list: Sequence[Row],
+    events: Sequence[Row],
+    items: Sequence[Row],
+    users: Sequence[Row],
+    length: int,
+    taste: Evidence | None = None,
 ) -> Row:
-    """Return every feature of one pair of a list."""
+    """Return every feature of one pair of a list; those of taste are null without evidence."""
     now = pair["example_time"]
     state = valid(items, "item_id", now).get(pair["item_id"], {})
     profile = valid(users, "user_id", now).get(pair["user_id"], {})
@@ -42,12 +50,12 @@ def features(
         "user_item_seconds": (now - of_item[0]["event_time"]).total_seconds() if of_item else None,
         "user_category_share": categories.count(category) / len(past) if past and category else None,
         "history": list(dict.fromkeys(e["item_id"] for e in past))[:length],
-        **_session(pair, full_list, past),
+        **_session(pair, full_list, past, categories),
+        **_habits(now, past),
+        **(taste.features(pair) if taste else dict.fromkeys(taste_columns())),
     }
-    for name in ("als", "neighbors", "popular"):
-        out[f"{name}_rank"] = (pair["ranks"] or {}).get(name)
-        out[f"{name}_score"] = (pair["scores"] or {}).get(name)
-    del out["popular_score"]
+    out |= {f"{name}_rank": (pair["ranks"] or {}).get(name) for name in ("als", "neighbors", "popular")}
+    out |= {name: pair[name] for name in pair if name.startswith(("als_", "neighbors_", "popular_"))}
     out["candidate_rank"] = pair["candidate_rank"]
     return out
 
@@ -102,11 +110,22 @@ def _age_days(added: datetime | None, now: datetime) -> float | None:
     return (now - added).total_seconds() / 86400 if added and added < now else None
 
 
-def _session(pair: Row, full_list: Sequence[Row], past: Sequence[Row]) -> Row:
-    names = ("session_events", "session_item_events", "is_last_item", "last_item_distance")
+def _habits(now: datetime, past: Sequence[Row]) -> Row:
+    times = [e["event_time"] for e in past]
+    hours = [time.hour // 4 == now.hour // 4 for time in times]
+    weekends = [(time.isoweekday() > 5) == (now.isoweekday() > 5) for time in times]
+    return {
+        "user_hour_share": sum(hours) / len(times) if times else None,
+        "user_weekend_share": sum(weekends) / len(times) if times else None,
+    }
+
+
+def _session(pair: Row, full_list: Sequence[Row], past: Sequence[Row], categories: Sequence[str | None]) -> Row:
+    names = ("session_events", "session_item_events", "is_last_item", "last_item_distance", "session_variety")
     if pair["session_id"] is None:
         return dict.fromkeys(names)
     mine = [e for e in past if e["session_id"] == pair["session_id"]]
+    kinds = {kind for kind, e in zip(categories, past, strict=True) if e["session_id"] == pair["session_id"]}
     last = max(mine, key=lambda e: (e["session_step"] or 0, e["event_time"], e["event_id"]), default={"item_id": None})
     places = {row["item_id"]: row["position"] for row in full_list}
     place, position = places.get(last["item_id"]), pair["position"]
@@ -115,4 +134,5 @@ def _session(pair: Row, full_list: Sequence[Row], past: Sequence[Row]) -> Row:
         "session_item_events": sum(e["item_id"] == pair["item_id"] for e in mine),
         "is_last_item": float(last["item_id"] == pair["item_id"]),
         "last_item_distance": position - place if place is not None and position is not None else None,
+        "session_variety": len(kinds) / len(mine) if mine else None,
     }

@@ -23,14 +23,14 @@ pytestmark = pytest.mark.spark
 
 RETRIEVED = registry.features(registry.defaults())
 
+SCORES = [feature.column.name for feature in RETRIEVED if feature.of_pair]
 PAIR = (
     "example_id string, user_id string, item_id string, list_id string, session_id string, session_step int, "
     "example_time timestamp, position int, price double, device string, country string, ranks map<string,int>, "
-    "scores map<string,double>, candidate_rank int"
+    "candidate_rank int"
 )
-NAMES = [
-    column.split()[0] for column in PAIR.replace("map<string,int>", "m").replace("map<string,double>", "m").split(", ")
-]
+SCORED = ", ".join([PAIR, *(f"{name} double" for name in SCORES)])
+NAMES = [column.split()[0] for column in SCORED.replace("map<string,int>", "m").split(", ")]
 
 
 def catalog(seed: int) -> list[Row]:
@@ -78,8 +78,8 @@ def lists(seed: int, events: Sequence[Row], n: int = 25, *, at: datetime | None 
                     "device": "phone",
                     "country": None if number % 2 else "FR",
                     "ranks": ranks,
-                    "scores": ranks and {"als": 0.5},
                     "candidate_rank": position if ranks else None,
+                    **{name: draw.choice((None, 0.5)) for name in SCORES},
                 }
             )
     if at:  # one user per list
@@ -89,7 +89,7 @@ def lists(seed: int, events: Sequence[Row], n: int = 25, *, at: datetime | None 
 
 
 def pairs(spark: SparkSession, rows: Sequence[Row], partitions: int = 2) -> DataFrame:
-    return spark.createDataFrame([tuple(r[name] for name in NAMES) for r in rows], PAIR).repartition(partitions)
+    return spark.createDataFrame([tuple(r.get(name) for name in NAMES) for r in rows], SCORED).repartition(partitions)
 
 
 def computed(
@@ -218,16 +218,16 @@ def test_a_heavy_user_costs_a_bounded_history(spark: SparkSession, instant: date
 
 
 def test_candidate_pairs_are_lists_of_their_users(spark: SparkSession) -> None:
-    columns = (
-        "user_id string, item_id string, rank int, ranks map<string,int>, scores map<string,double>, "
-        "sources array<string>"
+    columns = "as_of timestamp, user_id string, item_id string, rank int, ranks map<string,int>, sources array<string>"
+    data = [(AS_OF, "u0", "i1", 1, {"als": 2}, ["als"]), (AS_OF, "u1", "i1", 2, {"popular": 1}, ["popular"])]
+    found = candidate_pairs(spark.createDataFrame(data, columns), keep=("sources",))
+    assert (
+        found.drop("sources", "attributes").schema.simpleString()
+        == spark.createDataFrame([], PAIR).schema.simpleString()
     )
-    data = [("u0", "i1", 1, {"als": 2}, {"als": 0.5}, ["als"]), ("u1", "i1", 2, {"popular": 1}, {}, ["popular"])]
-    found = candidate_pairs(spark.createDataFrame(data, columns), as_of=AS_OF, keep=("sources",))
-    assert found.drop("sources").schema.simpleString() == spark.createDataFrame([], PAIR).schema.simpleString()
     rows = found.orderBy("user_id").collect()
     assert len({r.example_id for r in rows}) == len({r.list_id for r in rows}) == 2
     assert all(r.example_time == AS_OF.replace(tzinfo=None) for r in rows)
-    scored = computed(spark, [r.asDict() for r in rows], [], 1, instant=AS_OF)
+    scored = computed(spark, [{**r.asDict(), "als_score": 0.5} for r in rows], [], 1, instant=AS_OF)
     assert scored[rows[0].example_id]["als_score"] == 0.5 and scored[rows[0].example_id]["als_rank"] == 2
-    assert scored[rows[1].example_id]["als_score"] is None and scored[rows[1].example_id]["history"] == []
+    assert scored[rows[1].example_id]["als_rank"] is None and scored[rows[1].example_id]["history"] == []

@@ -91,7 +91,7 @@ def test_a_plain_model_is_good_and_not_too_good(spark: SparkSession) -> None:
     from sklearn.preprocessing import StandardScaler
 
     events = log(spark).persist()
-    found = examples.from_lists(shown(spark), events, as_of=AS_OF, window_days=30, label_types=("click",))
+    found = examples.from_lists(examples.with_outcomes(shown(spark), events), as_of=AS_OF, window_days=30)
     rows = example_features(
         found.pairs,
         lists=found.lists,
@@ -103,7 +103,7 @@ def test_a_plain_model_is_good_and_not_too_good(spark: SparkSession) -> None:
         history_length=20,
         retrieved=(),
     )
-    frame = rows.drop("ranks", "scores", "history").toPandas()
+    frame = rows.drop("ranks", "history").toPandas()
     events.unpersist()
     later = frame["example_time"] >= TEST_FROM
     x, y = StandardScaler().fit_transform(inputs(frame)), frame["label"].to_numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -49,10 +50,18 @@ def content(warehouse: Warehouse) -> dict[str, list[Any]]:
     return found
 
 
-def held(spark: SparkSession) -> list[str]:
-    """Return what a run left in the cache; Delta itself keeps the state of its tables there."""
-    rdds = spark.sparkContext._jsc.getPersistentRDDs().values()
-    return [str(rdd.rdd().name()) for rdd in rdds if "Delta Table State" not in str(rdd.rdd().name())]
+def held(spark: SparkSession) -> dict[int, str]:
+    """Return what is in the cache; Delta itself keeps the state of its tables there."""
+    rdds = {int(rdd.id()): str(rdd.rdd().name()) for rdd in spark.sparkContext._jsc.getPersistentRDDs().values()}
+    return {number: name for number, name in rdds.items() if "Delta Table State" not in name}
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(spark: SparkSession) -> Iterator[None]:
+    """Check that a test leaves nothing in the cache beside what was there."""
+    before = held(spark)
+    yield
+    assert held(spark).keys() <= before.keys()
 
 
 def test_re_runs_and_later_batches(spark: SparkSession, tmp_path: Path) -> None:
@@ -81,7 +90,6 @@ def test_re_runs_and_later_batches(spark: SparkSession, tmp_path: Path) -> None:
         "i2": "Two",
     }
     assert len({row["batch_id"] for row in warehouse.read(data.QUARANTINE).collect()}) == 1
-    assert held(spark) == []
 
 
 def test_nothing_is_written_beyond_the_limit(spark: SparkSession, tmp_path: Path) -> None:
@@ -90,7 +98,6 @@ def test_nothing_is_written_beyond_the_limit(spark: SparkSession, tmp_path: Path
     with pytest.raises(DataError, match=r"events: 50% of 2 rows are broken.*bad_type:price in 1.*1\.json"):
         execute(clean.run, spark, cfg, AS_OF)
     assert not any(Warehouse(spark, cfg.warehouse).exists(table) for table in (data.EVENTS, data.QUARANTINE))
-    assert held(spark) == []
 
 
 def test_a_batch_is_identified_by_names_and_sizes(spark: SparkSession, tmp_path: Path) -> None:

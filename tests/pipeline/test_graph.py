@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import runpy
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 
 from recsys import data
 from recsys.config import load_config
 from recsys.errors import ConfigError
 from recsys.pipeline import Context, Job, graph, job, shipped
 from recsys.pipeline.job import load_jobs, maker_of
+from recsys.store import Warehouse
+from tests.features import logs
 from tests.support.jobs import job_file
 
 pytestmark = pytest.mark.fast
@@ -67,20 +70,39 @@ def test_the_order_of_the_pipeline(jobs: dict[str, Job]) -> None:
     assert order.index("index") < order.index("candidates") < order.index("ctr_examples")
 
 
-def test_with_shown_lists_each_job_runs_once(jobs: dict[str, Job]) -> None:
-    stages = graph.plan(jobs, load_config(), AS_OF, from_lists=True)
+def test_without_past_instants_each_job_runs_once(jobs: dict[str, Job]) -> None:
+    stages = graph.plan(jobs, AS_OF, rungs=())
     assert [stage.job.name for stage in stages] == graph.ordered(jobs)[1:]
     assert {stage.as_of for stage in stages} == {AS_OF}
 
 
-def test_without_lists_what_makes_candidates_also_runs_one_label_window_earlier(jobs: dict[str, Job]) -> None:
-    config = load_config(overrides=["ctr_examples.label_window_days=7"])
-    stages = graph.plan(jobs, config, AS_OF, from_lists=False)
-    earlier = [stage.job.name for stage in stages if stage.as_of == datetime(2024, 3, 1, tzinfo=UTC)]
-    assert "candidates" in earlier and "index" in earlier
-    assert not {"clean", "features", "ctr_examples", "rank"} & set(earlier)
-    assert stages[0].label == f"{earlier[0]}@20240301T000000Z"
+def test_what_makes_candidates_also_runs_at_past_instants_the_oldest_first(jobs: dict[str, Job]) -> None:
+    rungs = (AS_OF - timedelta(days=7), AS_OF - timedelta(days=14))
+    stages = graph.plan(jobs, AS_OF, rungs=rungs)
+    earlier = [(stage.job.name, stage.as_of) for stage in stages if stage.as_of < AS_OF]
+    assert earlier == [(name, at) for at in rungs[::-1] for name in ("index", "retrievers", "candidates")]
+    assert stages[0].label == "index@20240223T000000Z"
     assert [stage.job.name for stage in stages[len(earlier) :]] == graph.ordered(jobs)[1:]
+
+
+@pytest.mark.parametrize(
+    ("first_event", "instants"),
+    [("2024-01-01", 4), ("2024-02-10", 2), ("2024-02-28", 0), (None, 0)],
+)
+def test_the_ladder_ends_where_the_log_does(
+    spark: SparkSession, tmp_path: Path, first_event: str | None, instants: int
+) -> None:
+    """The rungs are February 25, 18, 11 and 4; each needs a week of log before it."""
+    config = load_config(overrides=[f"warehouse.path={tmp_path}/w"])
+    if first_event:
+        at = datetime.fromisoformat(first_event).replace(tzinfo=UTC)
+        event = logs.frame(spark, data.EVENTS, [logs.event(event_id="e", user_id="u", item_id="i", event_time=at)])
+        Warehouse(spark, config.warehouse).replace(data.EVENTS, event, where={})
+    assert len(graph.rungs(spark, config, AS_OF)) == instants
+
+
+def test_a_ranker_of_shown_lists_needs_no_ladder() -> None:
+    assert graph.config_ladder(load_config(overrides=["ctr_examples.origins=[lists]"]), AS_OF) == ()
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_stages_come_from_the_table_the_best_first_without_differences() -> None
     """Whatever a retriever is called."""
     lines = summary._quality(FIGURES, 10).splitlines()
     assert [line.split()[0] for line in lines[2:]] == ["final", "als-2", "popular"]
-    assert lines[0].split() == ["stage", "ndcg@10", "recall@10", "hit_rate@10", "coverage@10"]
+    assert lines[0].split() == ["stage", "ndcg@10", "recall@10", "hit_rate@10", "coverage@10", "snips_ctr@10"]
     assert "0.3000 [0.2500, 0.3500]" in lines[2]
 
 

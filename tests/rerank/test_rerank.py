@@ -1,18 +1,15 @@
-"""Lists against a brute-force version, properties of the greedy kernel, the choice of the blend."""
+"""Lists against a brute-force version, and properties of the greedy kernel."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.arrow import whole_groups
-from recsys.rerank import blend
 from recsys.rerank.diversity import Rules, make_lists
 
 pytestmark = pytest.mark.fast
@@ -161,40 +158,3 @@ def test_empty_batches_make_no_table() -> None:
     empty = table_of([])
     assert list(whole_groups(empty.to_batches(), "user_id")) == []
     assert make_lists(empty, Rules(5, 0.5, diversity=0.0, max_per_category=None, reserve=0)).num_rows == 0
-
-
-def example(list_id: str, item_id: str, label: float, rank: float, logit: float, rate: float = 1.0) -> Row:
-    return {
-        "list_id": list_id,
-        "item_id": item_id,
-        "label": label,
-        "sample_rate": rate,
-        "candidate_rank": rank,
-        "logit": logit,
-    }
-
-
-def test_blend_figures_by_hand() -> None:
-    rows = [
-        example("l1", "a", 1.0, 2.0, 3.0),
-        example("l1", "b", 0.0, 1.0, 1.0, 0.5),
-        example("l2", "a", 0.0, 1.0, 3.0, 0.25),
-        example("l2", "b", 1.0, 9.0, 1.0),
-        example("l3", "a", 0.0, 1.0, 1.0),
-    ]
-    figures = blend.ndcg_by_weight(pa.Table.from_pylist(rows), [0.0, 1.0], k=10)
-    # l1: the ranker puts the positive first; retrieval puts a row before it that stands for two.
-    # l2: in both orders a row that stands for four is ahead. l3 has no positive and is left out.
-    assert figures == pytest.approx(np.array([[1.0, 1 / math.log2(4)], [1 / math.log2(6)] * 2]))
-    cut = blend.ndcg_by_weight(pa.Table.from_pylist(rows), [0.0, 1.0], k=2)
-    assert cut == pytest.approx(np.array([[1.0, 0.0], [0.0, 0.0]]))
-
-
-def test_blend_stays_unless_clearly_better() -> None:
-    few = blend.choose({0.5: (29, 0.0, 0.0), 0.1: (29, 9.0, 9.0)}, 0.5)
-    assert few.retrieval_weight == 0.5 and "29 validation lists" in few.why
-    unsure = blend.choose({0.5: (100, 0.0, 0.0), 0.1: (100, 1.0, 25.0)}, 0.5)
-    assert unsure.retrieval_weight == 0.5
-    sure = blend.choose({0.5: (100, 0.0, 0.0), 0.1: (100, 10.0, 4.0), 0.2: (100, 10.0, 4.0)}, 0.5)
-    assert sure.retrieval_weight == 0.2, "of two equal figures the one nearer to the configured weight"
-    assert blend.choose({}, 0.4).retrieval_weight == 0.4

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 
 from recsys import data
 from recsys.config import Config
-from recsys.ctr.serving.bundle import ModelBundle
+from recsys.ctr.heads import Heads
 from recsys.data import AS_OF_KEY, Column, Table
 from recsys.errors import ConfigError
 from recsys.pipeline import execute
@@ -183,7 +183,7 @@ def test_the_ranker_is_given_its_rank(run: Warehouse, shop: Shop) -> None:
     assert f"{NAME}_rank" in run.delta(data.CTR_EXAMPLES).toDF().columns
     newest = run.read(data.MODELS, where={"kind": "ctr", "as_of": shop.as_of}).orderBy(F.desc("created_at")).first()
     assert newest is not None
-    spec = ModelBundle.load(run.path(newest["path"])).spec
+    spec = Heads.load(run.path(newest["path"])).bundles["click"].spec
     # No shown list has a rank of retrieval: the input is there, and the spec says why it is not used.
     assert f"{NAME}_rank" in {one.name for one in (*spec.inputs, *spec.dropped)}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,10 @@ from recsys.data import slice_of
 from recsys.errors import DataError
 from recsys.pipeline import Context, Job, execute, graph
 from recsys.retrieval.popular.tables import POPULAR_ITEMS
-from recsys.store import Clear, Replace, Warehouse, Writes
+from recsys.store import Clear, Merge, Replace, Warehouse, Writes
+from recsys.store.done import Done
 from recsys.store.text import write_text
+from tests.features import logs
 from tests.store.jobs import AS_OF, daily_lists, is_done, nothing, other, popular, reader, writer
 from tests.support.shops import ROOT
 
@@ -127,6 +129,31 @@ def test_two_instants_of_a_day_share_a_slice_and_the_second_one_takes_it(spark: 
     execute(daily_lists(), spark, config, NOON)
     assert is_done(spark, daily_lists(), config, NOON)
     assert not is_done(spark, daily_lists(), config, AS_OF)
+
+
+@pytest.mark.parametrize(("hours", "still_done"), [(0, True), (30, True), (-1, False)])
+def test_what_comes_in_later_undoes_a_past_instant_only_if_it_is_of_before_it(
+    spark: SparkSession, config: Config, hours: int, still_done: bool
+) -> None:
+    def take_in(*times: datetime) -> Job:
+        def run(context: Context) -> Writes:
+            rows = [logs.event(event_id=f"{time}", user_id="u", item_id="i", event_time=time) for time in times]
+            return Writes([Merge(data.EVENTS, logs.frame(context.spark, data.EVENTS, rows))])
+
+        return Job("clean", run, writes=(data.EVENTS,), every_instant=True)
+
+    def fit(context: Context) -> Writes:
+        context.warehouse.read(data.EVENTS, before=context.as_of)
+        return Writes([Replace(POPULAR_ITEMS, popular(context.spark, "a"), slice_of(AS_OF))])
+
+    fitted = Job("popular", fit, reads=(data.EVENTS,), writes=(POPULAR_ITEMS,))
+    execute(take_in(AS_OF - timedelta(days=1)), spark, config, AS_OF)
+    execute(fitted, spark, config, AS_OF)
+    execute(take_in(AS_OF + timedelta(hours=hours)), spark, config, AS_OF)
+    found = Done(Warehouse(spark, config.warehouse), [AS_OF])
+    state = fitted.state(spark, config)
+    assert not found.is_done(state, AS_OF, every_instant=["clean"])
+    assert found.is_done(state, AS_OF, every_instant=["clean"], settled=True) is still_done
 
 
 def test_a_job_with_outside_inputs_is_done_once_for_each_input(spark: SparkSession, config: Config) -> None:

@@ -53,6 +53,18 @@ def test_shards_are_even_whole_and_the_same_again(spark: SparkSession, tmp_path:
     assert [p.name for p in tmp_path.iterdir()] == ["snap"]
 
 
+def test_a_list_lies_in_one_shard_side_by_side(spark: SparkSession, tmp_path: Path) -> None:
+    lists = rows(spark, 3).withColumn("list_id", F.concat(F.lit("l"), F.expr("int(substr(example_id, 2)) % 60")))
+    snapshot.export(lists, str(tmp_path / "snap"), shards={"train": 4})
+    found: list[list[str]] = []
+    for shard in sorted((tmp_path / "snap" / "train").glob("*.parquet")):
+        names = pq.read_table(shard).column("list_id").to_pylist()
+        found.append([name for name, before in zip(names, [None, *names], strict=False) if name != before])
+    assert len(found) == 4
+    assert sorted(name for shard in found for name in shard) == sorted(f"l{n}" for n in range(60))
+    assert found[0] != sorted(found[0])
+
+
 def test_a_run_that_dies_leaves_no_manifest(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,27 +1,42 @@
 """Fitting a feature spec on the training split.
 
 What reaches the driver is bounded by the spec: one row of statistics, the vocabularies (at most `max_vocabulary` values
-each), and counts of values rounded to three digits for quantile buckets.
+each), and counts of values rounded to three digits for quantile buckets and profiles.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import types as T
 
-from recsys.ctr.inputs.passes import ROWS, SIGNIFICANT_DIGITS, boundaries, statistics, useless, vocabularies
+from recsys.ctr.inputs.passes import (
+    ROWS,
+    SEQUENCE,
+    SIGNIFICANT_DIGITS,
+    moments,
+    number_counts,
+    quantile_boundaries,
+    statistics,
+    top_values,
+    useless,
+    vocabularies,
+)
+from recsys.ctr.inputs.profiles import BINS, profile
+from recsys.ctr.inputs.seen import DroppedInput
 from recsys.ctr.inputs.settings import InputSpec, contradiction
-from recsys.ctr.inputs.spec import FIRST_ID, DroppedInput, EmbeddingTable, FittedInput, FittedSpec
-from recsys.errors import ConfigError, NothingToDo
+from recsys.ctr.inputs.spec import FIRST_ID, EmbeddingTable, FittedInput, FittedSpec
+from recsys.errors import ConfigError, DataError, NothingToDo
 from recsys.progress import note
 from recsys.settings import nearest
 
 TEXT_TYPES = (T.StringType, T.ByteType, T.ShortType, T.IntegerType, T.LongType, T.BooleanType, T.DateType)
 NUMBER_TYPES = (T.NumericType, T.BooleanType)
 EMBEDDED = ("vocabulary", "hash", "buckets")
+LARGEST_SET = 100
+"""Values of a set that are used where the settings do not say, even if a training row has more."""
 
 
 def fit_spec(df: DataFrame, inputs: Sequence[InputSpec]) -> FittedSpec:
@@ -45,6 +60,8 @@ def fit_spec(df: DataFrame, inputs: Sequence[InputSpec]) -> FittedSpec:
         If a column is missing or has the wrong type, or `shares` names no suitable input.
     NothingToDo
         If there is no row.
+    DataError
+        If the rows of a vector differ in width.
     """
     check_inputs(df.schema, inputs)
     stats = statistics(df, inputs)
@@ -58,12 +75,19 @@ def fit_spec(df: DataFrame, inputs: Sequence[InputSpec]) -> FittedSpec:
     by_name = {item.name: item for item in inputs}
     kept = [item for item in inputs if item.name not in {drop.name for drop in dropped}]
     values = vocabularies(df, kept, by_name)
-    limits = boundaries(df, [item for item in kept if item.transform == "buckets"])
+    numbers = number_counts(df, [item for item in kept if item.kind == "numeric"])
+    top = top_values(df, [item for item in kept if item.kind == "categorical"], BINS)
+    limits = {
+        item.name: quantile_boundaries(numbers[item.name], item.buckets) for item in kept if item.transform == "buckets"
+    }
+    places = moments(df, {item.source: _width(item, stats) for item in kept if item.kind == "vector"})
     owners = dict.fromkeys(item.shares or item.name for item in kept if item.transform in EMBEDDED)
+    fitted = [_fitted(item, stats, limits.get(item.name, ()), places) for item in kept]
     return FittedSpec(
-        inputs=tuple(_fitted(item, stats, limits.get(item.name, ())) for item in kept),
+        inputs=tuple(fitted),
         tables=tuple(_table(by_name[name], values.get(name, ()), len(limits.get(name, ()))) for name in owners),
         dropped=dropped,
+        profiles=tuple(profile(i, stats, numbers.get(i.name, ()), top.get(i.name, ())) for i in fitted),
     )
 
 
@@ -89,14 +113,32 @@ def _check_type(item: InputSpec, types: dict[str, T.DataType]) -> None:
         raise ConfigError(f"input {item.name}: the examples have no column {item.source}; {hint}")
     found = types[item.source]
     inner = found.elementType if isinstance(found, T.ArrayType) else found
-    fits = isinstance(inner, NUMBER_TYPES if item.kind == "numeric" else TEXT_TYPES)
-    if not fits or isinstance(found, T.ArrayType) != (item.kind == "sequence"):
+    fits = isinstance(inner, NUMBER_TYPES if item.kind in ("numeric", "vector") else TEXT_TYPES)
+    if not fits or isinstance(found, T.ArrayType) != (item.kind in ("sequence", "multi_hot", "vector")):
         raise ConfigError(
             f"input {item.name}: column {item.source} is {found.simpleString()}, which does not fit a {item.kind} input"
         )
 
 
-def _fitted(item: InputSpec, stats: Row, limits: tuple[float, ...]) -> FittedInput:
+def _width(item: InputSpec, stats: Row) -> int:
+    least, most = stats[f"{item.name}__least"], stats[f"{item.name}__most"]
+    if least != most:
+        raise DataError(
+            f"input {item.name}: column {item.source} holds arrays of {least} to {most} numbers; a vector needs as "
+            "many in every row"
+        )
+    return int(most)
+
+
+def _length(item: InputSpec, stats: Row) -> int:
+    if item.kind == "sequence":
+        return item.length or SEQUENCE
+    return item.length or min(int(stats[f"{item.name}__most"]), LARGEST_SET) if item.kind == "multi_hot" else 1
+
+
+def _fitted(
+    item: InputSpec, stats: Row, limits: tuple[float, ...], places: Mapping[str, tuple[tuple[float, float], ...]]
+) -> FittedInput:
     embedded = item.transform in EMBEDDED
     values: dict[str, Any] = {}
     if item.kind == "numeric" and not embedded:
@@ -106,14 +148,21 @@ def _fitted(item: InputSpec, stats: Row, limits: tuple[float, ...]) -> FittedInp
             "std": std if std > 0 else 1.0,
             "indicator": stats[f"{item.name}__known"] < stats[ROWS],
         }
+    if item.kind == "vector":
+        values = {
+            "means": tuple(_rounded(mean) for mean, _ in places[item.source]),
+            "stds": tuple(_rounded(std) or 1.0 for _, std in places[item.source]),
+            "indicator": stats[f"{item.name}__known"] < stats[ROWS],
+        }
     return FittedInput(
         name=item.name,
         source=item.source,
         kind=item.kind,
         transform=item.transform,
         table=(item.shares or item.name) if embedded else None,
-        length=item.length if item.kind == "sequence" else 1,
+        length=_length(item, stats),
         boundaries=limits,
+        l2=item.l2,
         **values,
     )
 

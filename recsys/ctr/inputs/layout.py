@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recsys.ctr.inputs.spec import MISSING_SUFFIX, FittedInput, FittedSpec
+from recsys.ctr.inputs.spec import FittedInput, FittedSpec
 from recsys.errors import DataError
+
+LISTS = ("sequence", "multi_hot")
+"""Kinds of inputs that are several ids, of which a network gets the mean."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,13 @@ class Group:
     Attributes
     ----------
     start, stop : int
-        Columns of the id matrix that belong to the group: single ids first, then sequences.
+        Columns of the id matrix that belong to the group: single ids first, then sequences and sets.
     offsets : tuple of int
         For each of these columns, the first row of its table within the stacked variable.
     rows : int
         Rows of the stacked variable.
+    l2 : tuple of float or None
+        For each of these columns, the L2 of its input where it has one of its own.
     """
 
     width: int
@@ -42,6 +47,19 @@ class Group:
     offsets: tuple[int, ...]
     singles: tuple[Field, ...]
     sequences: tuple[Field, ...]
+    l2: tuple[float | None, ...] = ()
+
+    def column_l2(self, default: float) -> npt.NDArray[np.float32]:
+        """Return the L2 of each column of ids."""
+        return np.array([default if value is None else value for value in self.l2], dtype=np.float32)
+
+    def row_l2(self, default: float) -> npt.NDArray[np.float32]:
+        """Return the L2 of each row of the stacked variable: that of the first input that uses its table."""
+        out = np.full(self.rows, default, dtype=np.float32)
+        starts = sorted(set(self.offsets))
+        for start, stop in zip(starts, [*starts[1:], self.rows], strict=True):
+            out[start:stop] = self.column_l2(default)[self.offsets.index(start)]
+        return out
 
     @property
     def fields(self) -> int:
@@ -83,8 +101,7 @@ class Layout:
             start = group.stop
         dense: list[str] = []
         for item in spec.inputs:
-            if item.table is None:
-                dense += [item.name] + ([item.name + MISSING_SUFFIX] if item.indicator else [])
+            dense += item.dense
         if not groups and not dense:
             raise DataError(
                 "no model input is left: every column of the feature spec is null or constant in the training split"
@@ -98,8 +115,8 @@ class Layout:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of one encoded row, label and weight included."""
-        return 4 * (self.ids + len(self.dense) + 2)
+        """Bytes of one encoded row: label, two weights and the code of its list included."""
+        return 4 * (self.ids + len(self.dense) + 3) + 8
 
     def pack(self, encoded: dict[str, npt.NDArray[Any]], rows: int) -> Packed:
         """Stack what :meth:`FittedSpec.encode` returned for `rows` rows."""
@@ -117,7 +134,7 @@ class Layout:
 
 def _group(spec: FittedSpec, embedded: list[FittedInput], width: int, start: int) -> Group:
     mine = [item for item in embedded if item.table is not None and spec.table(item.table).width == width]
-    ordered = [i for i in mine if i.kind != "sequence"] + [i for i in mine if i.kind == "sequence"]
+    ordered = [i for i in mine if i.kind not in LISTS] + [i for i in mine if i.kind in LISTS]
     first_row: dict[str, int] = {}
     rows = 0
     for item in ordered:
@@ -127,8 +144,12 @@ def _group(spec: FittedSpec, embedded: list[FittedInput], width: int, start: int
     singles: list[Field] = []
     sequences: list[Field] = []
     offsets: list[int] = []
+    l2: list[float | None] = []
     for item in ordered:
         field = Field(item.name, len(offsets), len(offsets) + item.length)
-        (sequences if item.kind == "sequence" else singles).append(field)
+        (sequences if item.kind in LISTS else singles).append(field)
         offsets += [first_row[item.table or ""]] * item.length
-    return Group(width, start, start + len(offsets), rows, tuple(offsets), tuple(singles), tuple(sequences))
+        l2 += [item.l2] * item.length
+    return Group(
+        width, start, start + len(offsets), rows, tuple(offsets), tuple(singles), tuple(sequences), tuple(l2)
+    )  # fmt: skip

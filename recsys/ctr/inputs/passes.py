@@ -1,18 +1,23 @@
-"""The passes over a training split that fitting a feature spec takes, in Spark: at most three, whatever the inputs."""
+"""The passes over a training split that fitting a feature spec takes, in Spark: at most five, whatever the inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import Window as W
 from pyspark.sql import functions as F
 
+from recsys.ctr.inputs.bins import COUNTED, count_values
 from recsys.ctr.inputs.settings import InputSpec
+from recsys.ctr.inputs.spec import FittedInput
 
 SIGNIFICANT_DIGITS = 6
 """Fitted numbers are rounded to this, so that the order of a sum does not show."""
 ROWS = "__rows"
+SEQUENCE = 20
+"""Values of a sequence that are used where the settings do not say."""
 _PAIRS = "array<struct<table:string,value:string>>"
 
 
@@ -23,21 +28,43 @@ def statistics(df: DataFrame, inputs: Sequence[InputSpec]) -> Row | None:
     ).first()
 
 
-def _number(item: InputSpec) -> Column:
-    value = F.col(item.source).cast("double")
-    finite = F.when(~F.isnan(value) & (F.abs(value) != float("inf")), value)
+def moments(df: DataFrame, widths: Mapping[str, int]) -> dict[str, tuple[tuple[float, float], ...]]:
+    """Return mean and deviation of each place of columns of vectors, from finite values; 0 and 0 without any."""
+    places = [(source, place) for source, width in widths.items() for place in range(width)]
+    if not places:
+        return {}
+    finite = [_finite(F.get(F.col(source), F.lit(place)).cast("double")) for source, place in places]
+    row = df.agg(*(f(value) for value in finite for f in (F.avg, F.stddev_pop))).first()
+    values = [0.0 if value is None else float(value) for value in row or ()]
+    pairs = dict(zip(places, zip(values[::2], values[1::2], strict=True), strict=True))
+    return {source: tuple(pairs[source, place] for place in range(width)) for source, width in widths.items()}
+
+
+def _finite(value: Column) -> Column:
+    return F.when(~F.isnan(value) & (F.abs(value) != float("inf")), value)
+
+
+def _number(item: InputSpec | FittedInput) -> Column:
+    finite = _finite(F.col(item.source).cast("double"))
     return F.signum(finite) * F.log1p(F.abs(finite)) if item.transform == "log_zscore" else finite
 
 
-def _text(item: InputSpec) -> Column:
+def text(item: InputSpec | FittedInput) -> Column:
+    """Return the text of a category."""
     return F.col(item.source).cast("string")
 
 
 def _statistics(item: InputSpec) -> list[Column]:
     name = item.name
-    if item.kind == "sequence":
-        return [F.max(F.size(item.source)).alias(f"{name}__most")]
-    value = _number(item) if item.kind == "numeric" else _text(item)
+    if item.kind in ("sequence", "multi_hot", "vector"):
+        column = F.col(item.source)
+        size = F.when(column.isNotNull(), F.size(F.array_distinct(column) if item.kind == "multi_hot" else column))
+        return [
+            F.count(size).alias(f"{name}__known"), F.max(size).alias(f"{name}__most"),
+            F.min(size).alias(f"{name}__least"),
+            F.count(F.when(size > 0, 1)).alias(f"{name}__filled"),
+        ]  # fmt: skip
+    value = _number(item) if item.kind == "numeric" else text(item)
     out = [
         F.count(value).alias(f"{name}__known"),
         F.min(value).alias(f"{name}__min"),
@@ -50,7 +77,7 @@ def _statistics(item: InputSpec) -> list[Column]:
 
 def useless(item: InputSpec, stats: Row) -> str | None:
     """Say why an input says nothing about the label, if so."""
-    if item.kind == "sequence":
+    if item.kind in ("sequence", "multi_hot", "vector"):
         return None if (stats[f"{item.name}__most"] or 0) > 0 else f"{item.source} is empty everywhere"
     known = stats[f"{item.name}__known"]
     if known == 0:
@@ -64,8 +91,8 @@ def vocabularies(df: DataFrame, kept: Sequence[InputSpec], by_name: dict[str, In
     texts = [item for item in kept if item.transform == "vocabulary"]
     if not texts:
         return {}
-    singles = [_pair(item, _text(item)) for item in texts if item.kind == "categorical"]
-    lists = [_pairs(item) for item in texts if item.kind == "sequence"]
+    singles = [_pair(item, text(item)) for item in texts if item.kind == "categorical"]
+    lists = [_pairs(item) for item in texts if item.kind != "categorical"]
     parts = ([F.array(*singles)] if singles else []) + [F.coalesce(part, F.array().cast(_PAIRS)) for part in lists]
     owners = {item.shares or item.name: by_name[item.shares or item.name] for item in texts}
     limits = F.create_map(*(F.lit(x) for name, o in owners.items() for x in (name, F.lit(o.min_count))))
@@ -90,7 +117,9 @@ def vocabularies(df: DataFrame, kept: Sequence[InputSpec], by_name: dict[str, In
 
 
 def _pairs(item: InputSpec) -> Column:
-    values = F.slice(F.col(item.source), 1, item.length).cast("array<string>")
+    column = F.col(item.source)
+    used = F.slice(column, 1, item.length or SEQUENCE) if item.kind == "sequence" else F.array_distinct(column)
+    values = used.cast("array<string>")
     return F.transform(values, lambda value: _pair(item, value))
 
 
@@ -98,28 +127,42 @@ def _pair(item: InputSpec, value: Column) -> Column:
     return F.struct(F.lit(item.shares or item.name).alias("table"), value.alias("value"))
 
 
-def boundaries(df: DataFrame, items: Sequence[InputSpec]) -> dict[str, tuple[float, ...]]:
-    """Return the quantile boundaries of numeric inputs, from counts of values rounded to three digits."""
+def number_counts(df: DataFrame, items: Sequence[InputSpec]) -> dict[str, list[tuple[float, int]]]:
+    """Return, for each numeric input, its values rounded to three digits with their counts, smallest first."""
     if not items:
         return {}
-    pairs = F.array(*(F.struct(F.lit(i.name).alias("name"), _three_digits(_number(i)).alias("value")) for i in items))
+    wanted = list(items)
+
+    def count(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return count_values(batches, wanted)
+
+    sources = df.select(*dict.fromkeys(item.source for item in items))
+    rows = sources.mapInArrow(count, COUNTED).groupBy("name", "value").agg(F.sum("n").alias("n")).collect()
+    counts: dict[str, list[tuple[float, int]]] = {item.name: [] for item in items}
+    for row in rows:
+        counts[row["name"]].append((row["value"], row["n"]))
+    return {name: sorted(found) for name, found in counts.items()}
+
+
+def top_values(df: DataFrame, items: Sequence[InputSpec], most: int) -> dict[str, list[tuple[str, int]]]:
+    """Return, for each categorical input, its most frequent values with their counts; ties in order of value."""
+    if not items:
+        return {}
+    pairs = F.array(*(F.struct(F.lit(i.name).alias("name"), text(i).alias("value")) for i in items))
     rows = (
         df.select(F.explode(pairs).alias("pair"))
         .select("pair.*")
         .where(F.col("value").isNotNull())
         .groupBy("name", "value")
         .agg(F.count(F.lit(1)).alias("n"))
+        .withColumn("place", F.row_number().over(W.partitionBy("name").orderBy(F.desc("n"), "value")))
+        .where(F.col("place") <= most)
         .collect()
     )
-    counts: dict[str, list[tuple[float, int]]] = {item.name: [] for item in items}
-    for row in rows:
-        counts[row["name"]].append((row["value"], row["n"]))
-    return {item.name: quantile_boundaries(sorted(counts[item.name]), item.buckets) for item in items}
-
-
-def _three_digits(value: Column) -> Column:
-    scale = F.pow(F.lit(10.0), F.floor(F.log10(F.abs(value))) - 2)
-    return F.when(value == 0, F.lit(0.0)).otherwise(F.round(value / scale) * scale)
+    found: dict[str, list[tuple[str, int]]] = {item.name: [] for item in items}
+    for row in sorted(rows, key=lambda row: int(row["place"])):
+        found[row["name"]].append((row["value"], row["n"]))
+    return found
 
 
 def quantile_boundaries(counts: Sequence[tuple[float, int]], buckets: int) -> tuple[float, ...]:

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from recsys.data import Column, RetrieverFeature
-from recsys.settings import Identifier, PositiveInt, Section, nearest, problem
+from recsys.data import AttributeFeature, Column, RetrieverFeature
+from recsys.settings import Identifier, NonNegativeFloat, PositiveInt, Section, nearest, problem
 
 NumericTransform = Literal["zscore", "log_zscore", "buckets"]
 
@@ -17,6 +17,8 @@ _FITTING = {
     "categorical": _CATEGORIES,
     "numeric": ("double", "float", "int", "bigint", "boolean"),
     "sequence": tuple(f"array<{kind}>" for kind in _CATEGORIES),
+    "multi_hot": tuple(f"array<{kind}>" for kind in _CATEGORIES),
+    "vector": ("array<double>", "array<float>"),
 }
 """Types of columns, as a contract writes them, that each kind of input can be made from."""
 
@@ -26,7 +28,9 @@ class InputSpec(Section):
 
     name: Identifier = Field(description="Name of the input")
     source: Identifier = Field(description="Column that it is made from")
-    kind: Literal["categorical", "numeric", "sequence"] = Field(description="What the column holds")
+    kind: Literal["categorical", "numeric", "sequence", "multi_hot", "vector"] = Field(
+        description="What the column holds: a value, a number, an ordered list of values, a set of them, or an embedding"
+    )
     transform: Literal["vocabulary", "hash", "zscore", "log_zscore", "buckets"] = Field(
         description="What becomes of it"
     )
@@ -34,13 +38,17 @@ class InputSpec(Section):
     buckets: PositiveInt = Field(10_000, description="Hash buckets, or quantile buckets of a numeric input")
     min_count: PositiveInt = Field(5, description="Rarer values share one id")
     max_vocabulary: PositiveInt = Field(200_000, description="Number of most frequent values that are kept")
-    length: PositiveInt = Field(20, description="Values of a sequence that are used, newest first")
+    length: PositiveInt | None = Field(
+        None,
+        description="Values of a sequence that are used, newest first (null: 20), or of a set (null: the largest in training, up to 100)",
+    )
     shares: Identifier | None = Field(None, description="Input whose vocabulary and embedding this one uses")
+    l2: NonNegativeFloat | None = Field(None, description="L2 on its embedding; null: that of the training")
 
     @model_validator(mode="after")
     def _fits(self) -> InputSpec:
         numeric = self.transform in ("zscore", "log_zscore", "buckets")
-        if (self.kind == "numeric") != numeric:
+        if (self.kind in ("numeric", "vector")) != numeric or (self.kind == "vector" and self.transform != "zscore"):
             raise ValueError(f"input {self.name}: transform {self.transform} does not fit kind {self.kind}")
         return self
 
@@ -125,6 +133,16 @@ _LOG = (
     "user_item_seconds",
     "session_events",
     "session_item_events",
+    "item_shown",
+    "user_brand_shown",
+    "user_brand_clicks",
+    "user_category_shown",
+    "user_category_clicks",
+    "user_band_shown",
+    "user_band_clicks",
+    "user_item_shown",
+    "user_item_skipped",
+    "user_item_shown_days",
 )
 _PLAIN = (
     "price_rank_in_list",
@@ -134,6 +152,21 @@ _PLAIN = (
     "user_category_share",
     "is_last_item",
     "last_item_distance",
+    "item_ctr_7d",
+    "item_ctr_30d",
+    "item_ctr",
+    "brand_ctr",
+    "category_ctr",
+    "category_segment_ctr",
+    "user_brand_lift",
+    "user_category_lift",
+    "user_band_lift",
+    "price_level",
+    "user_price_level",
+    "price_level_gap",
+    "session_variety",
+    "user_hour_share",
+    "user_weekend_share",
 )
 
 
@@ -144,7 +177,21 @@ def retrieved_inputs(features: Sequence[RetrieverFeature]) -> tuple[InputSpec, .
     return tuple(numeric_input(feature.column.name, feature.transform) for feature in ordered)
 
 
-def default_inputs(retrieved: Sequence[InputSpec] = ()) -> tuple[InputSpec, ...]:
+def attribute_inputs(attributes: Sequence[AttributeFeature]) -> tuple[InputSpec, ...]:
+    """Return an input for each attribute that is a column of the examples, in their order."""
+    return tuple(_attribute_input(attribute) for attribute in attributes)
+
+
+def _attribute_input(attribute: AttributeFeature) -> InputSpec:
+    name = attribute.column.name
+    if attribute.kind == "numeric":
+        return numeric_input(name, "zscore")
+    if attribute.kind == "categorical":
+        return _categorical(name)
+    return InputSpec(name=name, source=name, kind="multi_hot", transform="vocabulary")
+
+
+def default_inputs(retrieved: Sequence[InputSpec] = (), attributes: Sequence[InputSpec] = ()) -> tuple[InputSpec, ...]:
     """Return the inputs of a ranker whose config names none.
 
     Parameters
@@ -152,6 +199,8 @@ def default_inputs(retrieved: Sequence[InputSpec] = ()) -> tuple[InputSpec, ...]
     retrieved : sequence of InputSpec
         What the retrievers offer. Those in log scale stand before `candidate_rank`, all others at the end: the order
         of inputs is the order of columns in the network, and so decides the bits of its weights.
+    attributes : sequence of InputSpec
+        What attributes beyond the contract become; they stand at the very end.
     """
     in_log_scale = [item for item in retrieved if item.transform == "log_zscore"]
     others = [item for item in retrieved if item.transform != "log_zscore"]
@@ -162,4 +211,5 @@ def default_inputs(retrieved: Sequence[InputSpec] = ()) -> tuple[InputSpec, ...]
         numeric_input("candidate_rank"),
         *(numeric_input(name, "zscore") for name in _PLAIN),
         *others,
+        *attributes,
     )

@@ -15,6 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.ctr.inputs.lists import Lists
+from recsys.ctr.inputs.seen import DroppedInput, Profile
 from recsys.ctr.inputs.values import Array, as_numbers, as_text, hashed, nulls, one_chunk
 from recsys.errors import ConfigError, DataError
 
@@ -52,9 +54,13 @@ class FittedInput:
     table : str, optional
         Embedding table that the ids refer to; None for plain numbers.
     length : int
-        Number of ids per row: more than 1 for sequences only.
+        Number of ids per row: more than 1 for sequences and sets only.
     indicator : bool
         A second input is 1 where the value is null (for numbers that were null in training).
+    l2 : float, optional
+        L2 on its embedding rows; None for that of the training.
+    means, stds : tuple of float
+        Of each place of a vector.
     """
 
     name: str
@@ -67,23 +73,35 @@ class FittedInput:
     std: float = 1.0
     boundaries: tuple[float, ...] = ()
     indicator: bool = False
+    l2: float | None = None
+    means: tuple[float, ...] = ()
+    stds: tuple[float, ...] = ()
 
-
-@dataclass(frozen=True)
-class DroppedInput:
-    """An input that was left out at fitting, and why."""
-
-    name: str
-    why: str
+    @property
+    def dense(self) -> list[str]:
+        """Names of the plain numbers that it becomes."""
+        if self.table is not None:
+            return []
+        places = [f"{self.name}__{place}" for place in range(len(self.means))] if self.kind == "vector" else [self.name]
+        return places + ([self.name + MISSING_SUFFIX] if self.indicator else [])
 
 
 @dataclass(frozen=True)
 class FittedSpec:
-    """All inputs of a model, fitted on the training split."""
+    """All inputs of a model, fitted on the training split.
+
+    Attributes
+    ----------
+    dropped : tuple of DroppedInput
+        What was asked for and left out.
+    profiles : tuple of Profile
+        One per input, in their order; none where it was not fitted in Spark.
+    """
 
     inputs: tuple[FittedInput, ...]
     tables: tuple[EmbeddingTable, ...]
     dropped: tuple[DroppedInput, ...] = ()
+    profiles: tuple[Profile, ...] = ()
 
     @property
     def source_columns(self) -> list[str]:
@@ -101,8 +119,8 @@ class FittedSpec:
         Returns
         -------
         dict of str to numpy.ndarray
-            Ids as int32 of shape (n,), or (n, length) for sequences; numbers as float32 of shape (n,);
-            `<name>__missing` as float32 where the input has an indicator.
+            Ids as int32 of shape (n,), or (n, length) for sequences and sets; numbers as float32 of shape (n,), each
+            place of a vector as `<name>__<place>`; `<name>__missing` as float32 where the input has an indicator.
 
         Raises
         ------
@@ -115,13 +133,22 @@ class FittedSpec:
         out: dict[str, Array] = {}
         for item in self.inputs:
             column = one_chunk(rows.column(item.source))
-            if item.kind == "sequence":
-                out[item.name] = self._sequence(item, column)
+            if item.kind in ("sequence", "multi_hot"):
+                out[item.name] = self._list(item, column)
+            elif item.kind == "vector":
+                out |= _vector(item, column)
             elif item.kind == "categorical":
                 out[item.name] = self._ids(item, column)
             else:
                 self._numbers(item, column, out)
         return out
+
+    def without(self, name: str) -> FittedSpec:
+        """Return the spec without an input, and without the embedding that no other input uses."""
+        inputs = tuple(item for item in self.inputs if item.name != name)
+        used = {item.table for item in inputs}
+        profiles = tuple(profile for profile in self.profiles if profile.name != name)
+        return FittedSpec(inputs, tuple(t for t in self.tables if t.name in used), self.dropped, profiles)
 
     def to_json(self) -> str:
         """Return the spec as JSON, keys sorted: equal specs give equal text."""
@@ -139,11 +166,10 @@ class FittedSpec:
         try:
             data = json.loads(text)
             return cls(
-                inputs=tuple(
-                    FittedInput(**{**item, "boundaries": tuple(item["boundaries"])}) for item in data["inputs"]
-                ),
-                tables=tuple(_table(item) for item in data["tables"]),
+                inputs=tuple(FittedInput(**_tuples(item)) for item in data["inputs"]),
+                tables=tuple(EmbeddingTable(**_tuples(item)) for item in data["tables"]),
                 dropped=tuple(DroppedInput(**item) for item in data["dropped"]),
+                profiles=tuple(Profile(**_tuples(item)) for item in data.get("profiles", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"this is not a feature spec: {error!r}") from error
@@ -171,20 +197,12 @@ class FittedSpec:
         ids[known] = found.fill_null(0).to_numpy(zero_copy_only=False)[known] + FIRST_ID
         return ids
 
-    def _sequence(self, item: FittedInput, column: pa.Array) -> Array:
-        if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
-            raise DataError(f"input {item.name}: column {item.source} holds {column.type}, a sequence needs a list")
-        out = np.full((len(column), item.length), NULL_ID, dtype=np.int32)
-        if len(column) == 0:
-            return out
-        offsets = np.asarray(column.offsets).astype(np.int64)
-        first, last = int(offsets[0]), int(offsets[-1])
-        flat = self._ids(item, column.values.slice(first, last - first))
-        lengths = np.where(nulls(column), 0, np.minimum(np.diff(offsets), item.length))
-        used = np.arange(item.length)[None, :] < lengths[:, None]
-        places = (offsets[:-1] - first)[:, None] + np.arange(item.length)[None, :]
-        out[used] = flat[places[used]]
-        return out
+    def _list(self, item: FittedInput, column: pa.Array) -> Array:
+        lists = Lists.of(column, item.name)
+        ids = self._ids(item, lists.values)
+        if item.kind == "sequence":
+            return lists.first(ids, item.length, empty=NULL_ID)
+        return lists.distinct(ids, item.length, empty=NULL_ID, last=UNKNOWN_ID)
 
     def _numbers(self, item: FittedInput, column: pa.Array, out: dict[str, Array]) -> None:
         values = as_numbers(column, item.name)
@@ -201,6 +219,15 @@ class FittedSpec:
             out[item.name + MISSING_SUFFIX] = null.astype(np.float32)
 
 
-def _table(data: dict[str, Any]) -> EmbeddingTable:
-    vocabulary = data["vocabulary"]
-    return EmbeddingTable(**{**data, "vocabulary": None if vocabulary is None else tuple(vocabulary)})
+def _vector(item: FittedInput, column: pa.Array) -> dict[str, Array]:
+    """Standardize each place; what is null or not finite is the mean."""
+    lists = Lists.of(column, item.name)
+    values = lists.matrix(as_numbers(lists.values, item.name), len(item.means), name=item.name)
+    z = np.clip((values - np.asarray(item.means)) / np.asarray(item.stds), -LARGEST_Z, LARGEST_Z)
+    z = np.where(np.isfinite(values), z, 0.0).astype(np.float32)
+    out = {f"{item.name}__{place}": z[:, place] for place in range(len(item.means))}
+    return out | ({item.name + MISSING_SUFFIX: lists.null.astype(np.float32)} if item.indicator else {})
+
+
+def _tuples(data: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}

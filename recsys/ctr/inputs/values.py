@@ -68,6 +68,17 @@ def as_numbers(column: pa.Array, name: str) -> npt.NDArray[np.float64]:
     return np.asarray(values.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
+def hash_codes(text: pa.Array) -> npt.NDArray[np.uint64]:
+    """Hash texts, none of them null, to 64 bits, the same in every process."""
+    encoded = text.dictionary_encode()
+    values = np.asarray(encoded.dictionary.to_pylist(), dtype=object)
+    if len(values) == 0:
+        return np.zeros(0, dtype=np.uint64)
+    hashes = pd.util.hash_array(values, hash_key=_HASH_KEY, categorize=False)
+    codes: npt.NDArray[np.uint64] = hashes[encoded.indices.to_numpy(zero_copy_only=False)]
+    return codes
+
+
 def hashed(text: pa.Array, *, buckets: int, first: int, null: int) -> Array:
     """Hash texts to the ids `first` to `first + buckets - 1`; nulls get the id `null`."""
     encoded = text.dictionary_encode()

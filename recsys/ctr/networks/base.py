@@ -10,7 +10,8 @@ from pydantic import Field
 from recsys.settings import PositiveInt, Section
 
 if TYPE_CHECKING:
-    from recsys.ctr.networks.layers import MLP, Inputs, Layers
+    from recsys.ctr.networks.embeddings import Inputs
+    from recsys.ctr.networks.layers import MLP, Layers
 
 
 class Logits(Protocol):

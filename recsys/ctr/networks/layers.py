@@ -1,120 +1,21 @@
-"""The layers that networks share, over the two matrices of a :class:`~recsys.ctr.inputs.layout.Layout`.
-
-Embedding tables of one width are stacked into one variable, so that a batch costs one gather (and one sparse update)
-per width. Its last column holds the first-order weight of the value.
-"""
+"""The layers that networks share, over a batch whose embeddings have been looked up."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
-from recsys.ctr.inputs.layout import Group, Layout
-from recsys.ctr.inputs.spec import NULL_ID
+from recsys.ctr.inputs.layout import Layout
+from recsys.ctr.networks.embeddings import FieldEmbeddings, Inputs
+from recsys.ctr.networks.variables import Variables
 
-INIT_STD = 0.01
 NO_EMBEDDING_WIDTH = 8
 """Width of the factors of numbers where no input has an embedding."""
 DIFFER_IN_TRAINING = (keras.layers.BatchNormalization, keras.layers.Dropout)
-
-Floats = npt.NDArray[np.float32]
-
-
-class Variables:
-    """A network's variables by name, in order of creation, with initial values from one generator."""
-
-    def __init__(self, seed: int, dtype: str) -> None:
-        self.dtype = dtype
-        self.named: dict[str, Any] = {}
-        self._random = np.random.default_rng([seed, 1])
-
-    def add(self, name: str, value: Any) -> Any:
-        """Create a trainable variable."""
-        return self._keep(name, keras.Variable(value, dtype=self.dtype, trainable=True, name=name))
-
-    def add_layer(self, prefix: str, layer: Any, inputs: int) -> Any:
-        """Build a Keras layer for rows of `inputs` values and keep its variables as `prefix_name`."""
-        layer.build((None, inputs))
-        for variable in layer.weights:
-            self._keep(f"{prefix}_{variable.name}", variable)
-        return layer
-
-    def normal(self, rows: int, columns: int) -> Floats:
-        """Draw small normal values."""
-        return self._random.normal(0.0, INIT_STD, (rows, columns)).astype(np.float32)
-
-    def glorot(self, rows: int, columns: int) -> Floats:
-        """Draw uniform values whose range follows from the shape (Glorot and Bengio, 2010)."""
-        limit = np.sqrt(6.0 / (rows + columns))
-        return self._random.uniform(-limit, limit, (rows, columns)).astype(np.float32)
-
-    def _keep(self, name: str, variable: Any) -> Any:
-        if name in self.named:
-            raise ValueError(f"two layers of the network have a variable {name}")
-        self.named[name] = variable
-        return variable
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """A batch whose embeddings have been looked up.
-
-    Attributes
-    ----------
-    vectors : list of tensors of shape (n, fields, width)
-        Embeddings, one tensor per group of the layout; a sequence is the mean over its values.
-    weights : list of tensors of shape (n, fields)
-        First-order weights of the same values.
-    dense : tensor of shape (n, numbers)
-        The plain numbers.
-    """
-
-    vectors: list[Any]
-    weights: list[Any]
-    dense: Any
-
-
-class FieldEmbeddings:
-    """Looks up every field's row, and averages the rows of sequences."""
-
-    def __init__(self, layout: Layout, variables: Variables) -> None:
-        self._layout = layout
-        self._dtype = variables.dtype
-        self.tables = [self._table(group, variables) for group in layout.groups]
-
-    @staticmethod
-    def _table(group: Group, variables: Variables) -> Any:
-        values = variables.normal(group.rows, group.width + 1)
-        values[:, group.width] = 0.0
-        return variables.add(f"embedding_{group.width}", values)
-
-    def __call__(self, ids: Any, dense: Any) -> Inputs:
-        """Look up ids (n, layout.ids); dense (n, layout.dense) is passed on."""
-        groups = self._layout.groups
-        rows = [self._lookup(group, table.value, ids) for group, table in zip(groups, self.tables, strict=True)]
-        return Inputs(
-            vectors=[part[:, :, : group.width] for group, part in zip(groups, rows, strict=True)],
-            weights=[part[:, :, group.width] for group, part in zip(groups, rows, strict=True)],
-            dense=tf.cast(dense, self._dtype),
-        )
-
-    @staticmethod
-    def _lookup(group: Group, table: Any, ids: Any) -> Any:
-        """Return one row per field, (n, fields, width + 1)."""
-        mine = ids[:, group.start : group.stop]
-        rows = tf.gather(table, mine + tf.constant(group.offsets, dtype=tf.int32))
-        parts = [rows[:, : len(group.singles)]] if group.singles else []
-        for field in group.sequences:
-            present = tf.cast(tf.not_equal(mine[:, field.start : field.stop], NULL_ID), rows.dtype)[:, :, None]
-            total = tf.reduce_sum(rows[:, field.start : field.stop] * present, axis=1, keepdims=True)
-            parts.append(total / tf.maximum(tf.reduce_sum(present, axis=1, keepdims=True), 1.0))
-        return tf.concat(parts, axis=1)
 
 
 class FirstOrder:
@@ -221,17 +122,22 @@ class Layers:
         Seed of dropout, which may differ by rank; `seed` is that of the weights and must not.
     dtype : str
         Of variables and arithmetic.
+    l2 : float, optional
+        L2 on embeddings whose input has none of its own; None for no penalty at all.
     """
 
-    def __init__(self, layout: Layout, *, seed: int, bias: float, dropout_seed: int, dtype: str) -> None:
+    def __init__(
+        self, layout: Layout, *, seed: int, bias: float, dropout_seed: int, dtype: str, l2: float | None = None
+    ) -> None:
         self.variables = Variables(seed, dtype)
         self._layout = layout
         self._bias = bias
         self._dropout_seed = dropout_seed
+        self._l2 = l2
 
     def embeddings(self) -> FieldEmbeddings:
         """Create the embedding tables; a network has them from the start."""
-        return FieldEmbeddings(self._layout, self.variables)
+        return FieldEmbeddings(self._layout, self.variables, self._l2)
 
     def first_order(self) -> FirstOrder:
         """Create the linear part, intercept included."""

@@ -31,6 +31,8 @@ class Network:
         Seed of dropout, which may differ by rank.
     dtype : str
         Of variables and arithmetic: `float32` to train, `float64` where a score must not depend on its batch.
+    l2 : float, optional
+        L2 on embeddings whose input has none of its own; None for no penalty at all.
     """
 
     def __init__(
@@ -42,8 +44,9 @@ class Network:
         bias: float = 0.0,
         dropout_seed: int = 0,
         dtype: str = "float32",
+        l2: float | None = None,
     ) -> None:
-        layers = Layers(layout, seed=seed, bias=bias, dropout_seed=dropout_seed, dtype=dtype)
+        layers = Layers(layout, seed=seed, bias=bias, dropout_seed=dropout_seed, dtype=dtype, l2=l2)
         self.layout = layout
         self._embeddings = layers.embeddings()
         self._forward = architecture.build(layers)
@@ -73,6 +76,11 @@ class Network:
     def logits(self, ids: Any, dense: Any, *, training: bool) -> Any:
         """Return the logits, shape (n,), of ids (n, layout.ids) and numbers (n, layout.dense)."""
         return self._forward(self._embeddings(ids, dense), training=training)
+
+    def penalized(self, ids: Any, dense: Any) -> tuple[Any, Any]:
+        """Return the logits of a batch to learn from and the L2 of the embeddings that each row uses, both (n,)."""
+        inputs = self._embeddings(ids, dense)
+        return self._forward(inputs, training=True), inputs.penalty
 
     def weights(self) -> Weights:
         """Return a copy of every variable by name."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from recsys.ctr.serving.predictor import Predictor
 
 _DIGITS = 6
+_MOST = 8
+"""Models that a worker keeps: the heads of a ranker, and of the one before it."""
 _loaded: dict[str, Predictor] = {}
 
 
@@ -51,6 +53,13 @@ def score_batches(
         yield pa.RecordBatch.from_arrays(columns, names=[*keep, *figures])
 
 
+def probabilities(
+    batch: pa.RecordBatch, files: dict[str, bytes], *, network: Architecture, batch_size: int
+) -> pa.Array:
+    """Score one record batch: calibrated probabilities, 0 to 1."""
+    return pa.array(_predictor(files, network, batch_size).predict(batch).probability.round(_DIGITS + 3))
+
+
 def _predictor(files: dict[str, bytes], network: Architecture, batch_size: int) -> Predictor:
     key = hashlib.sha256(files[CHECKSUMS]).hexdigest() + f"-{batch_size}"
     if key not in _loaded:
@@ -65,6 +74,7 @@ def _predictor(files: dict[str, bytes], network: Architecture, batch_size: int) 
         except RuntimeError:
             pass  # TensorFlow already runs in this worker, for an earlier model
         bundle = ModelBundle.from_files(files)
-        _loaded.clear()
+        while len(_loaded) >= _MOST:
+            _loaded.pop(next(iter(_loaded)))
         _loaded[key] = Predictor(bundle.spec, network, bundle.weights, bundle.calibration, batch_size=batch_size)
     return _loaded[key]

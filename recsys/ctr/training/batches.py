@@ -1,136 +1,20 @@
 """Parquet shards into shuffled batches. Whole row groups are read, encoded and shuffled, never single rows.
 
-A rank reads its own shards only. Shards, order and number of steps follow from footers and the seed, so every rank
+A rank reads its own shards only. Shards, order and number of steps follow from counts and the seed, so every rank
 knows what the others do without asking.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from recsys.ctr.base import Shard
-from recsys.ctr.files import filesystem
-from recsys.ctr.inputs.layout import Layout
-from recsys.ctr.inputs.spec import FittedSpec
-from recsys.errors import DataError
+from recsys.ctr.training.reader import Codes, Reader, Rows
 
-
-@dataclass(frozen=True)
-class Rows:
-    """Encoded rows: ids (n, i) int32; dense (n, d), label (n,) and weight (n,) float32."""
-
-    ids: npt.NDArray[np.int32]
-    dense: npt.NDArray[np.float32]
-    label: npt.NDArray[np.float32]
-    weight: npt.NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.label)
-
-    def take(self, index: npt.NDArray[np.int64]) -> Rows:
-        """Return the rows at these positions."""
-        return Rows(self.ids[index], self.dense[index], self.label[index], self.weight[index])
-
-    @staticmethod
-    def join(parts: Sequence[Rows]) -> Rows:
-        """Return the rows of all parts, in order."""
-        if len(parts) == 1:
-            return parts[0]
-        return Rows(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("ids", "dense", "label", "weight")))
-
-    def padded(self, size: int) -> Rows:
-        """Return exactly `size` rows, padded with copies of these rows that have weight 0."""
-        n = len(self)
-        if n == size:
-            return self
-        out = self.take(np.arange(size) % n)
-        weight = out.weight.copy()
-        weight[n:] = 0.0
-        return Rows(out.ids, out.dense, out.label, weight)
-
-
-@dataclass(frozen=True)
-class Reader:
-    """Reads row groups of shards and encodes them.
-
-    Attributes
-    ----------
-    weigh : bool
-        Weight rows by 1 / sample_rate; 1 otherwise.
-    """
-
-    spec: FittedSpec
-    layout: Layout
-    label: str
-    sample_rate: str | None
-    weigh: bool
-
-    def row_groups(self, shards: Sequence[Shard]) -> list[tuple[str, int]]:
-        """Return (path, index) of every row group, in order."""
-        out: list[tuple[str, int]] = []
-        for shard in shards:
-            fs, path = filesystem(shard.path)
-            with fs.open_input_file(path) as handle:
-                out += [(shard.path, index) for index in range(pq.ParquetFile(handle).num_row_groups)]
-        return out
-
-    def names(self, shards: Sequence[Shard]) -> set[str]:
-        """Return the columns of the first shard; none if there is no shard."""
-        for shard in shards[:1]:
-            fs, path = filesystem(shard.path)
-            with fs.open_input_file(path) as handle:
-                return set(pq.ParquetFile(handle).schema_arrow.names)
-        return set()
-
-    def table(self, group: tuple[str, int], columns: Sequence[str] | None = None) -> pa.Table:
-        """Read one row group: these columns, or all that the model needs."""
-        fs, path = filesystem(group[0])
-        wanted = list(columns) if columns is not None else self._columns()
-        with fs.open_input_file(path) as handle:
-            file = pq.ParquetFile(handle)
-            missing = sorted(set(wanted) - set(file.schema_arrow.names))
-            if missing:
-                raise DataError(f"{group[0]} lacks the columns {', '.join(missing)}")
-            return file.read_row_group(group[1], columns=wanted)
-
-    def encode(self, table: pa.Table) -> Rows:
-        """Encode what :meth:`table` read."""
-        packed = self.layout.pack(self.spec.encode(table), table.num_rows)
-        label, rate = outcome(table, self.label, self.sample_rate)
-        weight = 1.0 / rate if self.weigh else np.ones_like(rate)
-        return Rows(packed.ids, packed.dense, label.astype(np.float32), weight.astype(np.float32))
-
-    def _columns(self) -> list[str]:
-        extra = [self.label] + ([self.sample_rate] if self.sample_rate else [])
-        return list(dict.fromkeys([*self.spec.source_columns, *extra]))
-
-
-def outcome(
-    table: pa.Table, label: str, sample_rate: str | None
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return labels and sampling rates as float64.
-
-    Raises
-    ------
-    DataError
-        If a label is not 0 or 1, or a rate is outside (0, 1].
-    """
-    labels = np.asarray(table.column(label).to_numpy(), dtype=np.float64)
-    if not np.isin(labels, (0.0, 1.0)).all():
-        raise DataError(f"column {label} must hold 0 or 1 in every row of the examples")
-    if sample_rate is None:
-        return labels, np.ones_like(labels)
-    rates = np.asarray(table.column(sample_rate).to_numpy(), dtype=np.float64)
-    if not ((rates > 0) & (rates <= 1)).all():
-        raise DataError(f"column {sample_rate} must hold a probability above 0 in every row of the examples")
-    return labels, rates
+Places = npt.NDArray[np.int64]
 
 
 class Epochs:
@@ -138,6 +22,12 @@ class Epochs:
 
     If all rows fit into the cache they are read and encoded once and shuffled as a whole; otherwise row groups are
     visited in random order and shuffled together, `window` of them at a time.
+
+    Parameters
+    ----------
+    whole_lists : bool
+        Shuffle lists instead of rows. A batch then ends before a list that would not fit, and is padded; only a list
+        longer than a batch is cut. (Without the cache, what `window` row groups hold of a list counts as the list.)
     """
 
     def __init__(
@@ -150,6 +40,7 @@ class Epochs:
         rank: int,
         cache_bytes: int,
         window: int,
+        whole_lists: bool = False,
     ) -> None:
         self._reader = reader
         self._groups = reader.row_groups(shards)
@@ -157,6 +48,7 @@ class Epochs:
         self._batch_size = batch_size
         self._seed = (seed, rank)
         self._window = window
+        self._whole_lists = whole_lists
         self._cached: Rows | None = None
         self.cached = self._rows * reader.layout.row_bytes <= cache_bytes
 
@@ -167,34 +59,71 @@ class Epochs:
             rest: Rows | None = None
             for chunk in self._chunks(epoch, turn):
                 joined = chunk if rest is None else Rows.join([rest, chunk])
-                whole = len(joined) // self._batch_size
-                for index in range(whole):
-                    yield _cut(joined, index * self._batch_size, (index + 1) * self._batch_size)
+                start = 0
+                for stop in self._ends(joined):
+                    yield joined.take(slice(start, stop)).padded(self._batch_size)
+                    start = stop
                     done += 1
                     if done == steps:
                         return
-                rest = _cut(joined, whole * self._batch_size, len(joined)) if len(joined) % self._batch_size else None
+                rest = joined.take(slice(start, len(joined))) if start < len(joined) else None
             if rest is not None:
                 yield rest.padded(self._batch_size)
                 done += 1
             turn += 1
+
+    def _ends(self, rows: Rows) -> list[int]:
+        """Return where full batches end; the rows after the last one wait for the next chunk."""
+        size = self._batch_size
+        if not self._whole_lists:
+            return list(range(size, len(rows) + 1, size))
+        return ends_between_lists(rows.group, size)
 
     def _chunks(self, epoch: int, turn: int) -> Iterator[Rows]:
         random = np.random.default_rng([*self._seed, epoch, turn])
         if self.cached:
             if self._cached is None:
                 self._cached = self._read(self._groups)
-            yield self._cached.take(random.permutation(len(self._cached)))
+            if len(self._cached):
+                yield self._cached.take(self._shuffled(self._cached, random))
             return
         order = random.permutation(len(self._groups))
         for start in range(0, len(order), self._window):
             rows = self._read([self._groups[i] for i in order[start : start + self._window]])
-            yield rows.take(random.permutation(len(rows)))
+            if len(rows):
+                yield rows.take(self._shuffled(rows, random))
+
+    def _shuffled(self, rows: Rows, random: np.random.Generator) -> Places:
+        if not self._whole_lists:
+            return random.permutation(len(rows))
+        codes, members = np.unique(rows.group, return_inverse=True)
+        places: Places = np.argsort(random.permutation(len(codes))[members], kind="stable")
+        return places
 
     def _read(self, groups: Sequence[tuple[str, int]]) -> Rows:
         return Rows.join([self._reader.encode(self._reader.table(group)) for group in groups])
 
 
-def _cut(rows: Rows, start: int, stop: int) -> Rows:
-    part: Any = slice(start, stop)
-    return Rows(rows.ids[part], rows.dense[part], rows.label[part], rows.weight[part])
+def ends_between_lists(group: Codes, size: int) -> list[int]:
+    """Return where batches of at most `size` rows end so that lists, which lie together, are not cut.
+
+    Examples
+    --------
+    >>> ends_between_lists(np.array([5, 5, 5, 8, 8, 2, 2], dtype=np.uint64), 4)
+    [3, 7]
+    >>> ends_between_lists(np.array([5, 5, 5, 8, 8, 2, 2], dtype=np.uint64), 2)
+    [2, 3, 5, 7]
+    """
+    limits = np.append(np.flatnonzero(group[1:] != group[:-1]) + 1, len(group))
+    ends: list[int] = []
+    start = 0
+    while start < len(group):
+        fits = int(np.searchsorted(limits, start + size, side="right"))
+        stop = int(limits[fits - 1]) if fits else 0
+        if stop <= start:  # not even one list fits
+            stop = start + size
+        if stop == len(group) and stop - start < size:
+            break  # the next chunk may still fill it
+        ends.append(stop)
+        start = stop
+    return ends

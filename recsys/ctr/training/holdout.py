@@ -4,41 +4,56 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from recsys.ctr import metrics
 from recsys.ctr.base import Baseline, Shard
-from recsys.ctr.calibration import Calibration
-from recsys.ctr.training.batches import Reader, Rows, outcome
+from recsys.ctr.calibration import Calibration, reliability
 from recsys.ctr.training.comm import Communicator
+from recsys.ctr.training.reader import Codes, Reader, Rows, outcome
 
 Floats = npt.NDArray[np.float64]
+RELIABILITY = ("predicted", "observed", "rows")
+"""What each bin of a reliability curve holds."""
 Score = Callable[[Rows], Floats]
+LIST_LENGTH = 10
+"""Places of a list that NDCG looks at."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores of a whole split; `weights` undo the sampling (1 / sample_rate)."""
+    """Scores of a whole split; `weights` undo the sampling (1 / sample_rate), `lists` are codes, if there are lists."""
 
     logits: Floats
     labels: Floats
     weights: Floats
+    lists: Codes | None = None
 
     @property
     def both_classes(self) -> bool:
         """Whether the split has a positive and a negative."""
         return bool(0 < self.labels.sum() < len(self.labels))
 
+    def within_lists(self) -> dict[str, float]:
+        """Return `list_auc` and `ndcg`, over the lists with both classes; nothing if there is no such list."""
+        if self.lists is None or len(self.lists) == 0:
+            return {}
+        values = {
+            "list_auc": metrics.list_auc(self.labels, self.logits, self.lists, self.weights),
+            "ndcg": metrics.list_ndcg(self.labels, self.logits, self.lists, self.weights, k=LIST_LENGTH),
+        }
+        return {name: value for name, value in values.items() if math.isfinite(value)}
+
 
 class Holdout:
     """One split, divided among ranks by row group; kept encoded in memory if it fits."""
 
     def __init__(self, reader: Reader, shards: Sequence[Shard], comm: Communicator, *, cache_bytes: int) -> None:
-        # Metrics are always over the population: rows weigh 1 / sample_rate here, whatever the loss does.
-        self._reader = Reader(reader.spec, reader.layout, reader.label, reader.sample_rate, weigh=True)
+        # What was shown how often is a matter of the loss: metrics are of the rows as they are.
+        self._reader = replace(reader, columns=replace(reader.columns, propensity=None))
         self._groups = reader.row_groups(shards)[comm.rank :: comm.size]
         self._names = reader.names(shards)
         self._comm = comm
@@ -48,16 +63,22 @@ class Holdout:
     def score(self, score: Score) -> Scored:
         """Score the split; the result covers the row groups of all ranks."""
         parts: list[Floats] = []
+        codes: list[Codes] = []
         for rows in self._rows():
-            parts.append(np.stack([score(rows), rows.label.astype(np.float64), rows.weight.astype(np.float64)]))
+            # Metrics are over the population: what a row stands for counts, whatever it weighs in the loss.
+            parts.append(np.stack([score(rows), rows.label.astype(np.float64), rows.stands.astype(np.float64)]))
+            codes.append(rows.group)
         mine = np.concatenate(parts, axis=1) if parts else np.zeros((3, 0))
         of_all_ranks = np.concatenate(self._comm.gather(mine), axis=1)
-        return Scored(of_all_ranks[0], of_all_ranks[1], of_all_ranks[2])
+        if self._reader.columns.group is None:
+            return Scored(of_all_ranks[0], of_all_ranks[1], of_all_ranks[2])
+        lists = np.concatenate(self._comm.gather(np.concatenate([np.zeros(0, dtype=np.uint64), *codes])))
+        return Scored(of_all_ranks[0], of_all_ranks[1], of_all_ranks[2], lists)
 
     def baselines(self, baselines: Sequence[Baseline]) -> dict[str, float]:
         """Return the AUC of single columns; nulls rank last. Columns that are absent or all null are left out."""
         out: dict[str, float] = {}
-        label, rate = self._reader.label, self._reader.sample_rate
+        label, rate = self._reader.columns.label, self._reader.columns.sample_rate
         for baseline in (b for b in baselines if b.column in self._names):
             parts: list[Floats] = []
             for group in self._groups:
@@ -102,4 +123,14 @@ def report(scored: Scored, calibration: Calibration) -> dict[str, float]:
         "logloss_calibrated": metrics.logloss(labels, calibrated, weights),
         "logloss_base_rate": metrics.logloss(labels, base, weights),
     }
-    return {name: value for name, value in figures.items() if math.isfinite(value)}
+    return {name: value for name, value in figures.items() if math.isfinite(value)} | scored.within_lists()
+
+
+def curve(scored: Scored, calibration: Calibration) -> dict[str, float]:
+    """Return the reliability curve of a split as flat metrics: `reliability_<bin>_<predicted, observed or rows>`."""
+    bins = reliability(scored.labels, calibration.probability(scored.logits), scored.weights)
+    return {
+        f"reliability_{number:02d}_{name}": float(value)
+        for number, point in enumerate(bins, start=1)
+        for name, value in zip(RELIABILITY, point, strict=True)
+    }

@@ -13,9 +13,10 @@ from recsys.ctr.inputs.layout import Layout
 from recsys.ctr.networks.network import Network
 from recsys.ctr.serving.predictor import forward, logits
 from recsys.ctr.settings import TrainCtrSettings
-from recsys.ctr.training.batches import Rows
 from recsys.ctr.training.comm import Communicator
+from recsys.ctr.training.losses import Batch, mixed
 from recsys.ctr.training.optimizers import DenseAdam, RowAdagrad, WholeAdam, deduplicate
+from recsys.ctr.training.reader import Rows
 from recsys.ctr.training.survey import Facts
 
 
@@ -30,16 +31,23 @@ class Learner:
             seed=settings.seed,
             bias=math.log(facts.base_rate / (1 - facts.base_rate)),
             dropout_seed=settings.seed * 1009 + comm.rank * 101,
+            l2=settings.embedding_l2 if settings.optimizer == "adagrad" else None,
         )
-        sparse = RowAdagrad if settings.optimizer == "adagrad" else WholeAdam
-        self._sparse = sparse(self.network.embeddings, settings.embedding_learning_rate, settings.embedding_l2)
+        self._sparse = _embedding_optimizer(self.network, settings)
         self._dense = DenseAdam(self.network.dense_variables, settings.learning_rate)
         self._comm = comm
         self._scale = settings.batch_size * facts.mean_weight
         self._batch_size = settings.batch_size
         comm.broadcast(self.network.variables)
         self._forward = forward(self.network)
-        self.step = tf.function(self._step, input_signature=_batch(layout, settings.batch_size))
+        self._loss = mixed(settings.loss, settings.binary_share)
+        self._over_lists = settings.loss != "binary"
+        self._compiled = tf.function(self._step, input_signature=_batch(layout, settings.batch_size))
+
+    def step(self, rows: Rows) -> Any:
+        """Take one step on a batch; return its loss."""
+        segment = np.unique(rows.group, return_inverse=True)[1] if self._over_lists else np.zeros(len(rows))
+        return self._compiled(rows.ids, rows.dense, rows.label, rows.weight, rows.stands, segment.astype(np.int32))
 
     def scores(self, rows: Rows) -> Floats:
         """Return the logits of any number of rows."""
@@ -55,14 +63,16 @@ class Learner:
         for variable in self.network.averages if self._comm.size > 1 else []:
             variable.assign(np.mean(self._comm.gather(variable.numpy()), axis=0))
 
-    def _step(self, ids: Any, dense: Any, label: Any, weight: Any) -> Any:
+    def _step(self, ids: Any, dense: Any, label: Any, weight: Any, stands: Any, segment: Any) -> Any:
         sparse_variables = [v.value for v in self.network.embeddings]
         dense_variables = [v.value for v in self.network.dense_variables]
         with tf.GradientTape() as tape:
-            scores = self.network.logits(ids, dense, training=True)
-            losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=label, logits=scores)
+            scores, penalty = self.network.penalized(ids, dense)
+            losses = self._loss(scores, Batch(label, weight, stands, segment))
             loss = tf.reduce_sum(weight * losses) / self._scale
-        gradients = tape.gradient(loss, [*sparse_variables, *dense_variables])
+            used = tf.reduce_sum(tf.where(weight > 0, penalty, 0.0)) / self._batch_size
+            total = loss + used
+        gradients = tape.gradient(total, [*sparse_variables, *dense_variables])
         sparse = [deduplicate(g) for g in gradients[: len(sparse_variables)]]
         averaged = self._comm.average([*sparse, *gradients[len(sparse_variables) :]])
         sparse = averaged[: len(sparse_variables)]
@@ -71,11 +81,20 @@ class Learner:
         return loss
 
 
+def _embedding_optimizer(network: Network, settings: TrainCtrSettings) -> RowAdagrad | WholeAdam:
+    if settings.optimizer == "adagrad":
+        return RowAdagrad(network.embeddings, settings.embedding_learning_rate)
+    l2 = [group.row_l2(settings.embedding_l2)[:, None] for group in network.layout.groups]
+    return WholeAdam(network.embeddings, settings.embedding_learning_rate, l2)
+
+
 def _batch(layout: Layout, size: int) -> list[Any]:
-    """Return the signature of a batch: ids, numbers, labels, weights."""
+    """Return the signature of a batch: ids, numbers, labels, weights, what rows stand for, lists."""
     return [
         tf.TensorSpec((size, layout.ids), tf.int32),
         tf.TensorSpec((size, len(layout.dense)), tf.float32),
         tf.TensorSpec((size,), tf.float32),
         tf.TensorSpec((size,), tf.float32),
+        tf.TensorSpec((size,), tf.float32),
+        tf.TensorSpec((size,), tf.int32),
     ]

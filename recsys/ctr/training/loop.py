@@ -13,18 +13,20 @@ import numpy as np
 import tensorflow as tf
 
 from recsys.ctr import metrics
-from recsys.ctr.base import TrainOutcome, TrainTask
+from recsys.ctr.base import TrainOutcome, TrainTask, badness
 from recsys.ctr.calibration import Calibration, fit_calibration
 from recsys.ctr.inputs.layout import Layout
 from recsys.ctr.inputs.spec import FittedSpec
 from recsys.ctr.networks.network import Weights, checksum
-from recsys.ctr.training.batches import Epochs, Reader
+from recsys.ctr.settings import TrainCtrSettings
+from recsys.ctr.training.batches import Epochs
 from recsys.ctr.training.comm import Communicator
-from recsys.ctr.training.holdout import Holdout, Scored, report
+from recsys.ctr.training.holdout import Holdout, Scored, curve, report
 from recsys.ctr.training.learner import Learner
+from recsys.ctr.training.reader import Reader
 from recsys.ctr.training.survey import Facts, survey
 from recsys.ctr.training.tensorboard import Board
-from recsys.errors import DataError, NothingToDo, RecsysError
+from recsys.errors import ConfigError, DataError, NothingToDo, RecsysError
 from recsys.progress import note
 
 PLATEAU_FACTOR = 0.1
@@ -44,7 +46,7 @@ def train(task: TrainTask, comm: Communicator) -> TrainOutcome:
     Returns
     -------
     TrainOutcome
-        Weights of the epoch with the best validation logloss (rank 0 only), calibration, metrics.
+        Weights of the epoch with the best `settings.stop_on` on validation (rank 0 only), calibration, metrics.
 
     Raises
     ------
@@ -57,8 +59,8 @@ def train(task: TrainTask, comm: Communicator) -> TrainOutcome:
     configure(settings.threads or max(1, (os.cpu_count() or 1) // comm.local_size))
     spec = FittedSpec.from_json(task.spec)
     layout = Layout.of(spec)
-    facts, mine = survey(task, comm, Reader(spec, layout, task.label, task.sample_rate, weigh=False))
-    reader = Reader(spec, layout, task.label, task.sample_rate, facts.weigh)
+    facts, mine = survey(task, comm, Reader(spec, layout, task.columns, weigh=False))
+    reader = Reader(spec, layout, task.columns, facts.weigh)
     cache = settings.cache_mb * 2**20
     epochs = Epochs(
         reader,
@@ -68,12 +70,13 @@ def train(task: TrainTask, comm: Communicator) -> TrainOutcome:
         rank=comm.rank,
         cache_bytes=cache,
         window=settings.shuffle_row_groups,
+        whole_lists=settings.loss != "binary",
     )
     valid = Holdout(reader, task.valid, comm, cache_bytes=cache // 2)
     learner = Learner(layout, settings, facts, comm)
     history = _fit(learner, epochs, valid, task, facts, comm)
     final, figures, calibration = _evaluate(learner, valid, reader, task, facts, comm)
-    figures |= _described(facts, history, final, comm)
+    figures |= _described(task, facts, history, final, comm)
     total = _agreed(final, comm)
     keep = final if comm.rank == 0 else {}
     return TrainOutcome(comm.rank, comm.size, total, keep, calibration.as_dict(), figures, tuple(history))
@@ -98,15 +101,15 @@ def _fit(
     best: Weights = {}
     history: list[dict[str, float]] = []
     for epoch in range(settings.epochs):
-        losses = [learner.step(b.ids, b.dense, b.label, b.weight) for b in epochs.batches(epoch, facts.steps)]
+        losses = [learner.step(batch) for batch in epochs.batches(epoch, facts.steps)]
         learner.align()
-        figures = _validate(valid.score(learner.scores), facts.shift) | {"train_loss": float(np.mean(losses))}
+        figures = _validate(valid.score(learner.scores), facts.shift, settings) | {"train_loss": float(np.mean(losses))}
         history.append(figures)
         board.write(epoch + 1, figures)
         if comm.rank == 0:
             shown = " ".join(f"{name} {value:.5f}" for name, value in figures.items())
             note(f"epoch {epoch + 1}/{settings.epochs}: {shown}")
-        verdict = plateau.judge(figures["valid_logloss"])
+        verdict = plateau.judge(badness(figures, settings))
         if verdict == "best":
             best = learner.network.weights()
         elif verdict == "slower":
@@ -119,18 +122,25 @@ def _fit(
     return history
 
 
-def _validate(scored: Scored, shift: float) -> dict[str, float]:
+def _validate(scored: Scored, shift: float, settings: TrainCtrSettings) -> dict[str, float]:
     if not scored.both_classes:
         raise NothingToDo(
             f"the validation split has {len(scored.labels)} examples with {int(scored.labels.sum())} positives; "
-            "it needs both classes, raise ctr_examples.valid_share or widen the label window"
+            "it needs both classes, raise ctr_examples.holdout_share or ctr_examples.instants"
         )
     loss = metrics.logloss(scored.labels, metrics.sigmoid(scored.logits + shift), scored.weights)
     if not math.isfinite(loss):
         raise DataError(
             "the loss is no longer a number; lower train_ctr.learning_rate and train_ctr.embedding_learning_rate"
         )
-    return {"valid_auc": metrics.auc(scored.labels, scored.logits, scored.weights), "valid_logloss": loss}
+    figures = {"auc": metrics.auc(scored.labels, scored.logits, scored.weights), "logloss": loss}
+    figures |= scored.within_lists()
+    if settings.stop_on not in figures:
+        raise ConfigError(
+            f"train_ctr.stop_on {settings.stop_on} is a metric within lists, but no list of the validation split has "
+            "both classes; use logloss or auc"
+        )
+    return {f"valid_{name}": value for name, value in figures.items()}
 
 
 class Plateau:
@@ -143,7 +153,7 @@ class Plateau:
         self._slowed = False
 
     def judge(self, loss: float) -> str:
-        """Return `best`, `wait`, `slower` or `stop`."""
+        """Return `best`, `wait`, `slower` or `stop`; less is better."""
         if loss < self._best - MIN_GAIN:
             self._best, self._bad = loss, 0
             return "best"
@@ -160,26 +170,37 @@ def _evaluate(
     learner: Learner, valid: Holdout, reader: Reader, task: TrainTask, facts: Facts, comm: Communicator
 ) -> tuple[Weights, dict[str, float], Calibration]:
     scored = valid.score(learner.scores)
+    held = Holdout(reader, task.calibration, comm, cache_bytes=0).score(learner.scores)
+    if task.calibration and not held.both_classes and comm.rank == 0:
+        note("the calibration split is not of both classes; calibration is fitted on the validation split")
+    fitted_on = held if held.both_classes else scored
     calibration = fit_calibration(
-        task.settings.calibration, scored.logits, scored.labels, scored.weights, shift=facts.shift
+        task.settings.calibration, fitted_on.logits, fitted_on.labels, fitted_on.weights, shift=facts.shift
     )
+    if calibration.kind == "constant" and comm.rank == 0:
+        note("the model is worse than the base rate on the rows that calibrate it; it predicts the base rate")
     figures = {f"valid_{k}": v for k, v in (report(scored, calibration) | valid.baselines(task.baselines)).items()}
+    if held.both_classes:
+        figures |= {f"calibration_{k}": v for k, v in report(held, calibration).items()}
     test = Holdout(reader, task.test, comm, cache_bytes=0)
     scored = test.score(learner.scores)
     if scored.both_classes:
         figures |= {f"test_{k}": v for k, v in (report(scored, calibration) | test.baselines(task.baselines)).items()}
+        figures |= {f"test_{k}": v for k, v in curve(scored, calibration).items()}
     elif comm.rank == 0 and task.test:
         note(f"no test metrics: the {len(scored.labels)} examples of the test split are not of both classes")
     return learner.network.weights(), figures, calibration
 
 
-def _described(facts: Facts, history: list[dict[str, float]], final: Weights, comm: Communicator) -> dict[str, float]:
+def _described(
+    task: TrainTask, facts: Facts, history: list[dict[str, float]], final: Weights, comm: Communicator
+) -> dict[str, float]:
     """Return metrics of the training itself."""
     return {
         "train_rows": float(facts.rows),
         "train_base_rate": facts.population_rate,
         "epochs": float(len(history)),
-        "best_epoch": float(1 + int(np.argmin([h["valid_logloss"] for h in history]))),
+        "best_epoch": float(1 + int(np.argmin([badness(epoch, task.settings) for epoch in history]))),
         "parameters": float(sum(value.size for value in final.values())),
         "ranks": float(comm.size),
     }

@@ -23,34 +23,28 @@ def deduplicate(gradient: Any) -> Any:
 
 
 class RowAdagrad:
-    """Adagrad on the rows that a batch touches; L2 applies to those rows too.
+    """Adagrad on the rows that a batch touches. L2 is part of the loss: see `Inputs.penalty` of the layers.
 
     Parameters
     ----------
     variables : list of keras.Variable
         Embedding matrices.
-    l2 : float
-        The loss gains l2 / 2 times the squared norm of every row touched.
     """
 
-    def __init__(self, variables: list[Any], learning_rate: float, l2: float) -> None:
+    def __init__(self, variables: list[Any], learning_rate: float) -> None:
         self._variables = [variable.value for variable in variables]
-        self._l2 = l2
         self._learning_rate = tf.Variable(learning_rate, dtype=tf.float32, trainable=False)
         self._slots = [tf.Variable(tf.fill(v.shape, ACCUMULATOR), trainable=False) for v in self._variables]
 
     def apply(self, gradients: list[Any]) -> None:
         """Update with gradients whose indices are unique."""
         for variable, slot, gradient in zip(self._variables, self._slots, gradients, strict=True):
-            values = gradient.values
-            if self._l2 > 0:
-                values += self._l2 * tf.gather(variable, gradient.indices)
             tf.raw_ops.ResourceSparseApplyAdagradV2(
                 var=variable.handle,
                 accum=slot.handle,
                 lr=self._learning_rate,
                 epsilon=tf.constant(EPSILON),
-                grad=values,
+                grad=gradient.values,
                 indices=gradient.indices,
                 update_slots=True,
             )
@@ -63,18 +57,25 @@ class RowAdagrad:
 class WholeAdam:
     """Adam on whole embedding matrices, for small tables and comparisons: its cost grows with the tables.
 
-    Parameters are those of :class:`RowAdagrad`, but L2 applies to every row.
+    Parameters
+    ----------
+    variables : list of keras.Variable
+        Embedding matrices.
+    l2 : list of arrays of shape (rows, 1)
+        The loss gains l2 / 2 times the square of every value of every row, whether a batch touches it or not: a prior
+        of the same width for all rows, so that a rare row stays closer to 0 than a frequent one.
     """
 
-    def __init__(self, variables: list[Any], learning_rate: float, l2: float) -> None:
+    def __init__(self, variables: list[Any], learning_rate: float, l2: list[Any]) -> None:
         self._variables = variables
-        self._l2 = l2
+        self._l2 = [tf.constant(values, tf.float32) for values in l2]
         self._adam = DenseAdam(variables, learning_rate)
 
     def apply(self, gradients: list[Any]) -> None:
         """Update every row."""
         dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
-        self._adam.apply([g + self._l2 * v.value for g, v in zip(dense, self._variables, strict=True)])
+        rows = zip(dense, self._variables, self._l2, strict=True)
+        self._adam.apply([gradient + l2 * variable.value for gradient, variable, l2 in rows])
 
     def scale(self, factor: float) -> None:
         """Multiply the learning rate."""

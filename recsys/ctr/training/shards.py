@@ -15,6 +15,7 @@ from recsys.ctr.files import filesystem
 from recsys.errors import ConfigError, DataError, NothingToDo
 
 MANIFEST = "manifest.json"
+SPLITS = ("train", "calibration", "valid", "test")
 
 
 def list_shards(directory: str) -> tuple[Shard, ...]:
@@ -48,6 +49,18 @@ def snapshot_shards(directory: str) -> dict[str, tuple[Shard, ...]]:
     NothingToDo
         If the training split is empty.
     """
+    listed: dict[str, list[dict[str, Any]]] = _manifest(directory)["splits"]
+    if not listed.get("train"):
+        raise NothingToDo(f"the snapshot {directory} has no training examples; widen ctr_examples.window_days")
+    return {split: _listed(directory.rstrip("/"), split, listed.get(split, [])) for split in SPLITS}
+
+
+def snapshot_columns(directory: str) -> frozenset[str]:
+    """Return the names of the columns of a finished snapshot; none where its manifest does not tell."""
+    return frozenset(_manifest(directory).get("columns", ()))
+
+
+def _manifest(directory: str) -> dict[str, Any]:
     fs, inner = filesystem(directory.rstrip("/"))
     path = f"{inner}/{MANIFEST}"
     if not fs.get_file_info(path).is_file:
@@ -56,10 +69,8 @@ def snapshot_shards(directory: str) -> dict[str, tuple[Shard, ...]]:
             "run ctr_examples for this as_of first"
         )
     with fs.open_input_stream(path) as handle:
-        listed: dict[str, list[dict[str, Any]]] = json.loads(handle.read())["splits"]
-    if not listed.get("train"):
-        raise NothingToDo(f"the snapshot {directory} has no training examples; widen ctr_examples.window_days")
-    return {split: _listed(directory.rstrip("/"), split, listed.get(split, [])) for split in ("train", "valid", "test")}
+        found: dict[str, Any] = json.loads(handle.read())
+    return found
 
 
 def _listed(directory: str, split: str, listed: Sequence[Mapping[str, Any]]) -> tuple[Shard, ...]:
@@ -94,6 +105,21 @@ def assign(shards: Sequence[Shard], size: int) -> list[tuple[Shard, ...]]:
     return [tuple(sorted(lot, key=lambda s: s.path)) for lot in lots]
 
 
-def steps_per_epoch(assignment: Sequence[Sequence[Shard]], batch_size: int) -> int:
-    """Return the steps that every rank takes per epoch: enough for the rank with most rows; others start over."""
-    return max(math.ceil(sum(s.rows for s in lot) / batch_size) for lot in assignment)
+def steps_per_epoch(rows: Sequence[int], batch_size: int, *, longest: int = 1) -> int:
+    """Return the steps that every rank takes per epoch: enough for each to see all its rows; most start over.
+
+    Parameters
+    ----------
+    rows : sequence of int
+        Rows of each rank.
+    longest : int
+        Rows of the longest list, where lists are not cut: a batch may end as many rows (less one) before it is full.
+        Two batches in a row hold more than one batch's rows, so that half a batch per step is always enough.
+
+    Examples
+    --------
+    >>> steps_per_epoch([100, 120], 50), steps_per_epoch([100, 120], 50, longest=11)
+    (3, 3)
+    """
+    room = max(batch_size - longest + 1, (batch_size + 1) // 2)
+    return max(math.ceil(count / room) for count in rows)

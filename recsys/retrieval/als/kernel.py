@@ -1,7 +1,8 @@
-"""Exact top-k by inner product for a batch of users: faiss and numpy."""
+"""Exact top-k by inner product for a batch of users, and figures of any pair: faiss and numpy."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,7 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys import arrow
-from recsys.retrieval.kernels import Batch, Excluded, Floats, Ints, Proposals, best, joined, nothing
+from recsys.retrieval.als.affinity import affinities, centroids, dense
+from recsys.retrieval.kernels import Batch, Excluded, Floats, Ints, Proposals, best, joined, nothing, where_in
 
 Vectors = NDArray[np.float32]
 
@@ -60,6 +62,16 @@ class AlsKernel:
         known = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
         vectors = arrow.matrix(column.take(pa.array(known)))
         return search(self.items, known, vectors, k=k, excluded=excluded)
+
+    def score(self, batch: Batch, user: Ints, item: Ints) -> Mapping[str, Floats]:
+        """Relate the item's factors to the user's, and to those of the user's recent items."""
+        liked = batch.weight > 0
+        row = where_in(self.items.positions, batch.item[liked])
+        recent = centroids(batch.user[liked], row, self.items.vectors, batch.n_users)
+        # A model without items has no width to read factors at, and relates nothing.
+        column, n = batch.column(self.factors), len(self.items.positions)
+        factors = dense(column, self.items.vectors.shape[1]) if n else np.full((batch.n_users, 1), np.nan)
+        return affinities(factors, recent, self.items.vectors, user, where_in(self.items.positions, item))
 
 
 def search(items: ItemMatrix, users: Ints, vectors: Vectors, *, k: int, excluded: Excluded) -> Proposals:

@@ -15,7 +15,9 @@ from pyspark.sql import functions as F
 from recsys import arrow
 from recsys.errors import NothingToDo
 from recsys.progress import step
+from recsys.retrieval.als.affinity import RECENT
 from recsys.retrieval.als.kernel import AlsKernel, ItemMatrix
+from recsys.retrieval.als.relating import related
 from recsys.retrieval.als.tables import ALS_ITEM_FACTORS, ALS_USER_FACTORS
 from recsys.retrieval.als.topk import top_k
 from recsys.retrieval.audience import column_name
@@ -60,6 +62,10 @@ class AlsModel(Model["Als"]):
         """`user_id, factors`."""
         return self.frames["user_factors"].select("user_id", "factors")
 
+    def pair_features(self, pairs: DataFrame) -> DataFrame:
+        """Add the inner product, its cosine, and the cosine with the centroid of the user's recent items."""
+        return related(pairs, self.frames["user_factors"], self.frames["item_factors"], self.known_audience().histories)
+
     def explain(self, lists: DataFrame) -> tuple[DataFrame, Sequence[Case]]:
         """Point to the people whose factors are alike."""
         return lists, [Case(F.lit(True), "similar_taste", F.lit("People with similar taste chose this"))]
@@ -89,8 +95,14 @@ class Als(Retriever):
     model = AlsModel
     tables = {"user_factors": ALS_USER_FACTORS, "item_factors": ALS_ITEM_FACTORS}
     features = (
-        Feature("score", "ALS score; null where ALS did not propose it", "zscore"),
-        Feature("rank", "ALS rank"),
+        Feature("score", "Inner product of the factors of user and item; null where either has none", "zscore"),
+        Feature("rank", "ALS rank; null where ALS did not propose it"),
+        Feature("cosine", "Cosine of the two", "zscore"),
+        Feature(
+            "recent",
+            f"Cosine of the item's factors with the mean of those of the user's {RECENT} latest items that have any",
+            "zscore",
+        ),
     )
 
     def learn(self, data: TrainingData) -> AlsModel:

@@ -1,13 +1,14 @@
-"""Neighbors of recent items, added up for a batch of users in numpy."""
+"""Neighbors of recent items, added up for a batch of users in numpy: to propose, and to score pairs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.retrieval.kernels import Batch, Excluded, Floats, Ints, Proposals, best, nothing, ranks_within
+from recsys.retrieval.kernels import Batch, Excluded, Floats, Ints, Proposals, best, nothing, ranks_within, where_in
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,19 @@ class ItemItemKernel:
         """Propose the neighbors of each user's recent items."""
         return add_up(self.lists, *recent(batch, self.recent_items), k=k, excluded=excluded)
 
+    def score(self, batch: Batch, user: Ints, item: Ints) -> Mapping[str, Floats]:
+        """Look the pairs up in the sums that proposals come from: 0 where nothing relates, null without a past."""
+        n_items = max(1, len(self.lists.offsets) - 1)
+        found = sums(self.lists, *recent(batch, self.recent_items), n_items)
+        at = np.where(item >= 0, where_in(found.key, user * n_items + item), -1)
+        past = np.zeros(batch.n_users, dtype=np.bool_)
+        past[batch.user[batch.weight > 0]] = True
+        nothing_known = np.where(past[user], 0.0, np.nan)
+        return {
+            "score": np.where(at >= 0, np.r_[found.total, 0.0][at], nothing_known),
+            "best": np.where(at >= 0, np.r_[found.largest, 0.0][at], nothing_known),
+        }
+
 
 def recent(batch: Batch, n: int) -> tuple[Ints, Ints, Floats]:
     """The first `n` items of interest of each user, with their share of the largest weight among them."""
@@ -54,33 +68,61 @@ def recent(batch: Batch, n: int) -> tuple[Ints, Ints, Floats]:
     return user[known], item[known], weight[known]
 
 
+@dataclass(frozen=True)
+class Sums:
+    """What the neighbors of recent items add up to: one entry per user and item that is reached, by user and item.
+
+    Attributes
+    ----------
+    key : int array
+        User x number of items + item, ascending.
+    total, largest : float arrays
+        The sum of all contributions, and the largest of them.
+    because : int array
+        Position of the recent item with the largest contribution, of equals the first.
+    """
+
+    key: Ints
+    total: Floats
+    largest: Floats
+    because: Ints
+
+
+def sums(lists: NeighborLists, user: Ints, item: Ints, weight: Floats, n_items: int) -> Sums:
+    """Add up the neighbors of each user's recent items, given by user and then in the order in which sums run."""
+    lengths = lists.offsets[item + 1] - lists.offsets[item]
+    total = int(lengths.sum())
+    if not total:
+        return Sums(np.zeros(0, np.int64), np.zeros(0), np.zeros(0), np.zeros(0, np.int64))
+    starts = np.repeat(lists.offsets[item] - (np.cumsum(lengths) - lengths), lengths)
+    entry = starts + np.arange(total)
+    part = np.repeat(weight, lengths) * lists.scores[entry]
+    key = np.repeat(user, lengths) * n_items + lists.targets[entry]
+    cause = np.repeat(item, lengths)
+    order = np.argsort(key, kind="stable")
+    key, part, cause = key[order], part[order], cause[order]
+    first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
+    group = np.repeat(np.arange(len(first)), np.diff(np.r_[first, total]))
+    most = np.maximum.reduceat(part, first)
+    largest = np.flatnonzero(part == most[group])[::-1]
+    because = np.zeros(len(first), dtype=np.int64)
+    because[group[largest]] = cause[largest]
+    return Sums(key[first], np.bincount(group, weights=part).astype(np.float64), most, because)
+
+
 def add_up(lists: NeighborLists, user: Ints, item: Ints, weight: Floats, *, k: int, excluded: Excluded) -> Proposals:
-    """Add up the neighbors of each user's recent items.
+    """Propose what the neighbors of each user's recent items add up to.
 
     Parameters
     ----------
     user, item, weight : arrays
         Recent items, by user and then in the order in which sums run; of equal contributions the first is the cause.
     """
-    lengths = lists.offsets[item + 1] - lists.offsets[item]
-    total = int(lengths.sum())
-    if not total:
+    found = sums(lists, user, item, weight, excluded.n_items)
+    if not len(found.key):
         return nothing()
-    starts = np.repeat(lists.offsets[item] - (np.cumsum(lengths) - lengths), lengths)
-    entry = starts + np.arange(total)
-    part = np.repeat(weight, lengths) * lists.scores[entry]
-    key = np.repeat(user, lengths) * excluded.n_items + lists.targets[entry]
-    cause = np.repeat(item, lengths)
-    order = np.argsort(key, kind="stable")
-    key, part, cause = key[order], part[order], cause[order]
-    first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
-    group = np.repeat(np.arange(len(first)), np.diff(np.r_[first, total]))
-    score = np.bincount(group, weights=part).astype(np.float64)
-    largest = np.flatnonzero(part == np.maximum.reduceat(part, first)[group])[::-1]
-    because = np.zeros(len(first), dtype=np.int64)
-    because[group[largest]] = cause[largest]
-    to_user, to_item = np.divmod(key[first], excluded.n_items)
+    to_user, to_item = np.divmod(found.key, excluded.n_items)
     free = np.flatnonzero(~excluded.has(to_user, to_item))
-    chosen, rank = best(to_user[free], to_item[free], score[free], k)
+    chosen, rank = best(to_user[free], to_item[free], found.total[free], k)
     at = free[chosen]
-    return Proposals(to_user[at], to_item[at], rank, score[at], because[at])
+    return Proposals(to_user[at], to_item[at], rank, found.total[at], found.because[at])

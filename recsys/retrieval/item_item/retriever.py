@@ -14,7 +14,7 @@ from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.declared import Feature, ItemFrame
 from recsys.retrieval.item_item.counting import neighbor_lists
-from recsys.retrieval.item_item.following import follow, recent
+from recsys.retrieval.item_item.following import follow, reached, recent
 from recsys.retrieval.item_item.kernel import ItemItemKernel, NeighborLists
 from recsys.retrieval.item_item.tables import ITEM_NEIGHBORS
 from recsys.retrieval.reasons import Case, because_cases
@@ -49,6 +49,11 @@ class ItemItemModel(Model["ItemItem"]):
         lists = NeighborLists(offsets, target[order].astype(np.int32), score[order])
         return ItemItemKernel(lists, self.settings.recent_items)
 
+    def pair_features(self, pairs: DataFrame) -> DataFrame:
+        """Add the sum that proposals are ordered by, and its largest term."""
+        latest = recent(self.known_audience().histories, pairs.select("user_id").distinct(), self.settings.recent_items)
+        return reached(pairs, latest, self.frames["neighbors"])
+
     def explain(self, lists: DataFrame) -> tuple[DataFrame, Sequence[Case]]:
         """Name the recent item that led to the proposal, if the user's own events show it."""
         return lists, because_cases()
@@ -75,7 +80,11 @@ class ItemItem(Retriever):
 
     model = ItemItemModel
     tables = {"neighbors": ITEM_NEIGHBORS}
-    features = (Feature("score", "Neighbor score"), Feature("rank", "Neighbor rank"))
+    features = (
+        Feature("score", "Sum of share x similarity over the user's recent items; null for users without a past"),
+        Feature("rank", "Neighbor rank; null where it was not proposed"),
+        Feature("best", "Largest term of that sum"),
+    )
     not_fitted = Retriever.not_fitted | {"recent_items"}
 
     def learn(self, data: TrainingData) -> ItemItemModel:

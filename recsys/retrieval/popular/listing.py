@@ -45,6 +45,28 @@ def walk(
     )
 
 
+def listed(pairs: DataFrame, popular: DataFrame, segments: DataFrame) -> DataFrame:
+    """Return `user_id, item_id, score`: of the item in the segment's list, else in everybody's, else 0.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        Distinct `user_id, item_id`.
+    popular : DataFrame
+        `segment, item_id, score`, unique by segment and item.
+    segments : DataFrame
+        `user_id, segment`; distinct users.
+    """
+    of_all = popular.where(F.col("segment") == OVERALL).select("item_id", F.col("score").alias("of_all"))
+    own = popular.where(F.col("segment") != OVERALL).select("segment", "item_id", F.col("score").alias("own"))
+    return (
+        pairs.join(segments.select("user_id", "segment"), on="user_id", how="left")
+        .join(own, on=["segment", "item_id"], how="left")
+        .join(of_all, on="item_id", how="left")
+        .select("user_id", "item_id", F.coalesce("own", "of_all", F.lit(0.0)).alias("score"))
+    )
+
+
 def _reach(popular: DataFrame, segments: DataFrame, k: int, exclude: DataFrame | None) -> DataFrame:
     """How far down the lists a user may have to go: twice what is wanted and what is excluded.
 

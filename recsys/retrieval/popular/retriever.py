@@ -17,7 +17,7 @@ from recsys.retrieval.declared import Feature, ItemFrame
 from recsys.retrieval.kernels import Ints
 from recsys.retrieval.popular.counting import OVERALL, popular_lists
 from recsys.retrieval.popular.kernel import PopularKernel
-from recsys.retrieval.popular.listing import walk
+from recsys.retrieval.popular.listing import listed, walk
 from recsys.retrieval.popular.tables import POPULAR_ITEMS
 from recsys.retrieval.reasons import Case, sentence
 from recsys.retrieval.training import TrainingData
@@ -57,6 +57,10 @@ class PopularModel(Model["Popular"]):
         lists.append((place[everybody], score[everybody]))
         return PopularKernel(pa.array(list(found), pa.string()), lists)
 
+    def pair_features(self, pairs: DataFrame) -> DataFrame:
+        """Add the item's score in the list that the user gets."""
+        return listed(pairs, self.frames["popular"], self.known_audience().segments)
+
     def explain(self, lists: DataFrame) -> tuple[DataFrame, Sequence[Case]]:
         """Name the segment where the item is in its own list; else say that it is popular, if anybody touched it."""
         local, common = (f"{self.settings.name}:{which}" for which in ("local", "common"))
@@ -92,7 +96,10 @@ class Popular(Retriever):
 
     model = PopularModel
     tables = {"popular": POPULAR_ITEMS}
-    features = (Feature("rank", "Popularity rank"),)
+    features = (
+        Feature("rank", "Popularity rank; null where it was not proposed"),
+        Feature("score", "Score in the popular list that the user gets; 0 for an item that is not in it"),
+    )
     is_baseline = True
 
     def learn(self, data: TrainingData) -> PopularModel:

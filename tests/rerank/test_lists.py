@@ -1,41 +1,52 @@
-"""The blend on Spark rows, and which ranker is taken."""
+"""What the score is made of, and which ranker is taken."""
 
 from __future__ import annotations
 
+import math
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
-from recsys.rerank.blend import fit_blend
+from recsys.ctr.heads import Choice, Heads
 from recsys.rerank.diversity import Rules, allowed, rerank
-from recsys.rerank.lists import at_first_position, blend_of, newest_model
+from recsys.rerank.lists import at_first_position, newest_model, retrieval_weight_of, score_of
 
 pytestmark = pytest.mark.spark
 
 AS_OF = datetime(2020, 1, 10, tzinfo=UTC)
-EXAMPLES = (
-    "list_id string, item_id string, label double, sample_rate double, logit double, "
-    "candidate_rank double, position int"
+
+
+def heads(*names: str, used: bool = True, **weights: float) -> Heads:
+    return Heads(dict.fromkeys(names), Choice(weights, used, "tried"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("ranker", "weight", "says"),
+    [
+        (None, 1.0, "there is no ranker"),
+        (heads("engage", engage=1.0, used=False), 1.0, "the ranker is tried"),
+        (heads("engage", "click", engage=1.0, click=0.5), 0.0, r"score engage \^ 1, click \^ 0.5; tried"),
+        (heads("click", click=1.0), 0.6, "learned from shown lists alone"),
+    ],
 )
+def test_how_much_the_order_of_retrieval_counts(ranker: Heads | None, weight: float, says: str) -> None:
+    found = retrieval_weight_of(ranker, configured=0.6)
+    assert found[0] == weight and re.search(says, found[1])
 
 
-def test_the_better_order_wins(spark: SparkSession) -> None:
-    rows = [
-        (f"l{n:02d}", f"i{place}", float(place == n % 9), 1.0, float(place == n % 9) + place / 100, 1.0 + place, None)
-        for n in range(40)
-        for place in range(10)
-    ]
-    examples = spark.createDataFrame(rows, EXAMPLES).repartition(3)
-    found = fit_blend(examples, k=5, configured=1.0)
-    # Up to one half the perfect ranker decides alone; of equal figures the one nearest to the configured weight stays.
-    assert found.retrieval_weight == 0.5 and "40 validation lists" in found.why
-    assert fit_blend(examples.repartition(2), k=5, configured=1.0) == found
-    without = fit_blend(examples.withColumn("candidate_rank", F.lit(None).cast("double")), k=5, configured=0.4)
-    assert without.retrieval_weight == 0.4 and "0 validation lists" in without.why
-    assert {row["position"] for row in at_first_position(examples).collect()} == {1}
-    assert blend_of(examples, bundle=None, batch_size=1, k=5, configured=0.4, fit=True).retrieval_weight == 1.0
+def test_the_score_is_the_product_of_weighted_probabilities(spark: SparkSession) -> None:
+    rows = [(0.2, 0.5, 0.9), (0.2, 0.0, 0.1)]
+    frame = spark.createDataFrame(rows, "p_engage double, p_click double, p_cart double")
+    ranker = heads("engage", "click", "cart", engage=1.0, click=0.5, cart=0.0)
+    found = [row[0] for row in frame.select(score_of(ranker)).collect()]
+    assert found == pytest.approx([math.log(0.2 * 0.5**0.5), math.log(0.2 * 1e-9**0.5)], abs=1e-8)
+
+
+def test_every_candidate_is_scored_at_position_one(spark: SparkSession) -> None:
+    frame = spark.createDataFrame([(7,), (None,)], "position int")
+    assert {row["position"] for row in at_first_position(frame).collect()} == {1}
 
 
 def test_the_newest_ranker_that_knows_nothing_of_the_future(spark: SparkSession) -> None:

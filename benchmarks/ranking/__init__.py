@@ -1,0 +1,1 @@
+"""What `benchmarks.ranker` measures, by kind of data."""

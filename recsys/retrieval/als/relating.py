@@ -1,0 +1,82 @@
+"""Factors of users and items brought together pair by pair, in joins: for any number of items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import window as W
+
+from recsys import arrow
+from recsys.retrieval.als.affinity import RECENT, affinities, centroids, dense
+
+_CENTROIDS = "user_id string, recent array<double>"
+_RELATED = "user_id string, item_id string, score double, cosine double, recent double"
+_ROWS = 4096
+"""Pairs that are worked on at once: each brings three vectors."""
+
+
+def related(pairs: DataFrame, user_factors: DataFrame, item_factors: DataFrame, histories: DataFrame) -> DataFrame:
+    """Return `user_id, item_id, score, cosine, recent`, as the kernel computes them.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        Distinct `user_id, item_id`.
+    user_factors, item_factors : DataFrame
+        `<id>, factors`; distinct ids.
+    histories : DataFrame
+        `user_id, item_id, weight, last_time`; items of interest have a weight above 0.
+    """
+    of_items = item_factors.select("item_id", F.col("factors").alias("of_item"))
+    rows = (
+        pairs.join(user_factors.select("user_id", F.col("factors").alias("of_user")), on="user_id", how="left")
+        .join(_recent(pairs, item_factors, histories), on="user_id", how="left")
+        .join(of_items, on="item_id", how="left")
+        .select("user_id", "item_id", "of_user", "recent", "of_item")
+    )
+    return rows.mapInArrow(_relate, _RELATED)
+
+
+def _recent(pairs: DataFrame, item_factors: DataFrame, histories: DataFrame) -> DataFrame:
+    """`user_id, recent`: the centroid of each user's latest items that have factors."""
+    mine = histories.where(F.col("weight") > 0).join(pairs.select("user_id"), on="user_id", how="left_semi")
+    order = W.Window.partitionBy("user_id").orderBy(F.col("last_time").desc(), F.col("item_id"))
+    latest = (
+        mine.join(item_factors.select("item_id", "factors"), on="item_id", how="inner")
+        .withColumn("place", F.row_number().over(order))
+        .where(F.col("place") <= RECENT)
+    )
+    listed = latest.groupBy("user_id").agg(F.array_sort(F.collect_list(F.struct("place", "factors"))).alias("latest"))
+    return listed.select("user_id", F.col("latest.factors").alias("factors")).mapInArrow(_centers, _CENTROIDS)
+
+
+def _centers(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        lengths, factors = arrow.flat(batch["factors"])
+        user = np.repeat(np.arange(batch.num_rows), lengths)
+        vectors = arrow.matrix(factors)
+        found = centroids(user, np.arange(len(user)), vectors, batch.num_rows)
+        offsets = pa.array(np.arange(batch.num_rows + 1) * vectors.shape[1], pa.int32())
+        rows = pa.ListArray.from_arrays(offsets, pa.array(found.ravel(), pa.float64()))
+        yield pa.RecordBatch.from_arrays([batch["user_id"], rows], names=["user_id", "recent"])
+
+
+def _relate(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        for start in range(0, batch.num_rows, _ROWS):
+            yield _related(batch.slice(start, _ROWS))
+
+
+def _related(batch: pa.RecordBatch) -> pa.RecordBatch:
+    lengths = [arrow.flat(batch[name])[0] for name in ("of_user", "recent", "of_item")]
+    width = max(int(length.max(initial=0)) for length in lengths)
+    users, recent, items = (dense(batch[name], width) for name in ("of_user", "recent", "of_item"))
+    every = np.arange(batch.num_rows)
+    found = affinities(users, recent, items, every, np.where(lengths[2] > 0, every, -1))
+    columns = [pa.array(found[what], pa.float64(), from_pandas=True) for what in ("score", "cosine", "recent")]
+    names = ["user_id", "item_id", "score", "cosine", "recent"]
+    return pa.RecordBatch.from_arrays([batch["user_id"], batch["item_id"], *columns], names=names)
