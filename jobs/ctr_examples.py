@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame
 
 from recsys import data
 from recsys.config import stamp
+from recsys.ctr.click_factors import KIND, with_click_affinity
 from recsys.errors import NothingToDo
 from recsys.features import daily, examples, sampling
 from recsys.features.choosing import choose
@@ -40,7 +41,7 @@ from recsys.store.snapshot import MANIFEST, export_by_origin
         "evaluate.relevant_types",
         "evaluate.min_value",
     ),
-    earlier=(data.CANDIDATES,),
+    earlier=(data.CANDIDATES, data.MODELS.of(KIND)),
 )
 def run(context: Context) -> Writes:
     """Label, sample, compute features, split."""
@@ -60,13 +61,16 @@ def run(context: Context) -> Writes:
         return Writes([Clear(table, data.slice_of(as_of))], nothing=str(why))
     keep, written = context.keep(persisting()), context.scratch()
     offered = registry.features(config.retrievers)
+    items = warehouse.read(data.ITEMS, before=as_of, required=False)
+    pairs = written(with_past_features(written(chosen.pairs), evidence.fits(context, rungs), offered))
+    factors = evidence.click_factors(context, rungs)
     features = example_features(
-        written(with_past_features(written(chosen.pairs), evidence.fits(context, rungs), offered)),
+        written(with_click_affinity(pairs, factors, items)),
         lists=written(chosen.lists),
         events=events,
         user_daily=partials["user"],
         item_daily=partials["item"],
-        items=warehouse.read(data.ITEMS, before=as_of, required=False),
+        items=items,
         users=warehouse.read(data.USERS, before=as_of, required=False),
         history_length=x.history_length,
         retrieved=offered,

@@ -13,6 +13,7 @@ from typing import Any
 from pyspark.sql import DataFrame
 
 from recsys import data
+from recsys.ctr.click_factors import with_click_affinity
 from recsys.ctr.heads import Heads
 from recsys.features import daily
 from recsys.pipeline import Context, evidence, job
@@ -102,10 +103,17 @@ def candidates_of_the_day(context: Context, ranker: Heads | None, models: Sequen
         first, until = daily.kept_days(as_of, 0), daily.day_of(as_of)
         recent = warehouse.read(data.EVENTS, before=as_of, since=daily.midnight(first))
         daily.require_complete(recent, partials, since=first, until=until)
+    items = warehouse.read(data.ITEMS, before=as_of, required=False)
+    retrieval = with_features_of(models if ranker else (), offered)
+    factors = evidence.click_factors(context, (as_of,)) if ranker else {}
+
+    def with_scores(pairs: DataFrame) -> DataFrame:
+        return with_click_affinity(retrieval(pairs), factors, items)
+
     return featured_candidates(
         warehouse.read(data.CANDIDATES, where={"run_date": as_of.date(), "as_of": as_of}),
         heads=ranker,
-        with_scores=with_features_of(models if ranker else (), offered),
+        with_scores=with_scores,
         as_of=as_of,
         history_length=x.history_length,
         retrieved=offered,
@@ -114,7 +122,7 @@ def candidates_of_the_day(context: Context, ranker: Heads | None, models: Sequen
         events=warehouse.read(data.EVENTS, before=as_of),
         user_daily=partials["user"],
         item_daily=partials["item"],
-        items=warehouse.read(data.ITEMS, before=as_of, required=False),
+        items=items,
         users=warehouse.read(data.USERS, before=as_of, required=False),
         keep=context.keep(persisting()),
     )

@@ -103,12 +103,16 @@ def registered(tree: ast.Module) -> list[tuple[str, int]]:
     )
 
 
+CHOSEN = ("DEFAULT", "FACTORIZATION")
+"""Names in a registry by which the project itself chooses an entry."""
+
+
 def _default_lines(tree: ast.Module) -> set[int]:
     """Return the lines of a registry that choose its default, which an addition leaves alone."""
     return {
         node.lineno
         for node in tree.body
-        if isinstance(node, ast.Assign) and any(getattr(target, "id", None) == "DEFAULT" for target in node.targets)
+        if isinstance(node, ast.Assign) and any(getattr(target, "id", None) in CHOSEN for target in node.targets)
     }
 
 

@@ -19,6 +19,7 @@ SECTIONS: Final = (
     "signal",
     "retrievers",
     "candidates",
+    "click_factors",
     "ctr_examples",
     "train_ctr",
     "rank",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from recsys import data
+from recsys.ctr.click_factors import ClickFactorsSettings
 from recsys.ctr.inputs.settings import misfit
 from recsys.ctr.settings import TrainCtrSettings
 from recsys.environment import Environment
@@ -33,6 +34,7 @@ class Config(Environment):
         description="What proposes items: a list of entries, or a mapping of names that changes the default list",
     )
     candidates: CandidatesSettings = CandidatesSettings()
+    click_factors: ClickFactorsSettings = ClickFactorsSettings()
     ctr_examples: CtrExamplesSettings = CtrExamplesSettings()
     train_ctr: TrainCtrSettings = TrainCtrSettings()
     rank: RankSettings = RankSettings()

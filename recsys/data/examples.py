@@ -131,6 +131,7 @@ EXAMPLE_FEATURES: tuple[Column, ...] = (
     Column("price_level", "double", "Share of the category's catalog that is cheaper, 0 to 1"),
     Column("user_price_level", "double", "Mean price level of what the user took up in the window"),
     Column("price_level_gap", "double", "Price level of the item minus that of the user"),
+    Column("click_affinity", "double", "Logit of a click by the newest factorization of lists before the example"),
     # -- habits, from the kept history
     Column("session_variety", "double", "Distinct categories per earlier event of the session"),
     Column("user_hour_share", "double", "Share of the user's kept history in this four-hour part of the day"),

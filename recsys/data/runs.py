@@ -9,7 +9,7 @@ MODELS = Table(
     comment="One row per model version; the row appears last and makes the version visible.",
     columns=(
         Column("model_version", "string", "Name of the version", nullable=False),
-        Column("kind", "string", "ctr, or the kind of a retriever", nullable=False),
+        Column("kind", "string", "ctr, click_factors, or the kind of a retriever", nullable=False),
         Column("as_of", "timestamp", "Exclusive upper bound of what it learned from (UTC)", nullable=False),
         Column("created_at", "timestamp", "When it was written (UTC)", nullable=False),
         Column(

@@ -47,7 +47,8 @@ def example_features(
     pairs : DataFrame
         `example_id, user_id, item_id, list_id, session_id, session_step, example_time, position, price, device,
         country, ranks, candidate_rank`, and the pair features of `retrieved`; unique by list and item. Rows of a list
-        have the same user, session, step and time. Other columns are carried along.
+        have the same user, session, step and time. `click_affinity` is null where they lack it. Other columns are
+        carried along.
     events : DataFrame
         The log, from at least `DAYS` days before the earliest instant on.
     user_daily, item_daily : DataFrame
@@ -106,6 +107,8 @@ def example_features(
     carried = [name for name in pairs.columns if name not in wanted and name != "attributes"]
     features = {**_context(), **_retrieval(retrieved), **_user_item(), **_session(), **habit_columns()}
     features |= attribute_columns(attributes, maps=_maps(pairs))
+    if "click_affinity" not in pairs.columns:
+        features["click_affinity"] = F.lit(None)
     inputs = [features.get(name, F.col(name)).cast(kind).alias(name) for name, kind in wanted.items()]
     return rows.select(*carried, *inputs)
 

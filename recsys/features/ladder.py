@@ -1,7 +1,8 @@
 """The ladder: past instants at which retrievers are fitted, and whose candidates the ranker learns from.
 
-The instants lie on a fixed calendar, a cadence apart, at the time of day of `as_of`. So the runs of a week share them:
-each is made once, however often the pipeline runs.
+The newest lies a horizon before `as_of`, the others a cadence apart before it. With whole weeks, as by default,
+they fall on the weekday of `as_of`, and a pipeline that runs every day or every week made each of them when it was
+today: nothing is fitted for them a second time.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 
 def ladder(as_of: datetime, *, horizon_days: int, instants: int, cadence_days: int | None) -> tuple[datetime, ...]:
-    """Return the instants, the newest first: the latest of the calendar whose horizon ends by `as_of`.
+    """Return the instants, the newest first: the horizon of the newest ends with `as_of`.
 
     Parameters
     ----------
@@ -27,12 +28,11 @@ def ladder(as_of: datetime, *, horizon_days: int, instants: int, cadence_days: i
     --------
     >>> at = datetime(2024, 5, 10, 6, tzinfo=UTC)
     >>> [f"{rung:%m-%d %H:%M}" for rung in ladder(at, horizon_days=7, instants=2, cadence_days=7)]
-    ['04-28 06:00', '04-21 06:00']
+    ['05-03 06:00', '04-26 06:00']
     """
     latest = as_of.astimezone(UTC) - timedelta(days=horizon_days)
     cadence = cadence_days or horizon_days
-    newest = latest - timedelta(days=latest.toordinal() % cadence)
-    return tuple(newest - timedelta(days=step * cadence) for step in range(instants))
+    return tuple(latest - timedelta(days=step * cadence) for step in range(instants))
 
 
 def days_back(*, window_days: int, horizon_days: int, instants: int, cadence_days: int | None) -> int:
@@ -41,6 +41,6 @@ def days_back(*, window_days: int, horizon_days: int, instants: int, cadence_day
     Examples
     --------
     >>> days_back(window_days=30, horizon_days=7, instants=4, cadence_days=None)
-    35
+    30
     """
-    return max(window_days, horizon_days + instants * (cadence_days or horizon_days))
+    return max(window_days, horizon_days + (instants - 1) * (cadence_days or horizon_days))

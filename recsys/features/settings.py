@@ -42,7 +42,8 @@ class CtrExamplesSettings(Section):
     )
     instants: PositiveInt = Field(4, description="Past instants whose candidates are learned from")
     cadence_days: PositiveInt | None = Field(
-        None, description="Days between these instants, which lie on a fixed calendar; null: evaluate.horizon_days"
+        None,
+        description="Days between these instants, the newest of which is a horizon before as_of; null: evaluate.horizon_days",
     )
     window_days: PositiveInt = Field(60, description="Days of shown lists to learn from")
     negatives_per_positive: PositiveFloat = Field(

@@ -1,4 +1,4 @@
-"""What jobs read to compute features: shown lists, and what retrievers had learned at some instants."""
+"""What jobs read to compute features: shown lists, and what had been learned at some instants."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from pyspark.sql import functions as F
+
 from recsys import data
+from recsys.ctr.click_factors import KIND
+from recsys.ctr.serving.bundle import ModelBundle
+from recsys.data.instants import instant_of
 from recsys.features.shown import ShownLists
 from recsys.pipeline.context import Context
 from recsys.retrieval import registry
@@ -20,6 +25,7 @@ READS = (
     data.USERS,
     data.ITEM_INDEX,
     data.MODELS.of("retriever"),
+    data.MODELS.of(KIND),
     *registry.tables(),
 )
 """The tables that are read here."""
@@ -64,3 +70,11 @@ def fits(context: Context, instants: Sequence[datetime]) -> dict[datetime, list[
         seen_types=config.candidates.seen_types,
         broadcast_limit_mb=config.spark.broadcast_limit_mb,
     )
+
+
+def click_factors(context: Context, instants: Sequence[datetime]) -> dict[datetime, ModelBundle]:
+    """Read what had been learned of clicks at each instant; an instant without such a fit is left out."""
+    warehouse = context.warehouse
+    rows = warehouse.read(data.MODELS, where={"kind": KIND, "as_of": list(instants)}, required=False)
+    found = rows.select("path", F.unix_micros("as_of").alias("at")).collect()
+    return {instant_of(row["at"]): ModelBundle.load(warehouse.path(row["path"])) for row in found}

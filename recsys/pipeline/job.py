@@ -53,7 +53,7 @@ class Job:
         Such a job ignores `as_of`; it is skipped once it has succeeded for the same inputs.
     every_instant : bool
         Whether what it writes is read at every instant, not only at its own.
-    earlier : tuple of Table
+    earlier : tuple of Table or TablePart
         Tables of which it reads the slices of past instants: see `recsys.features.ladder`.
     """
 
@@ -65,7 +65,7 @@ class Job:
     config: tuple[Key, ...] = ()
     inputs: Callable[[SparkSession, Config], str] | None = None
     every_instant: bool = False
-    earlier: tuple[Table, ...] = ()
+    earlier: tuple[Touched, ...] = ()
 
     def __call__(self, context: Context) -> Writes:
         """Find out what to write, with a config limited to the declared keys.
@@ -112,7 +112,7 @@ def job(
     config: Sequence[Key] = (),
     inputs: Callable[[SparkSession, Config], str] | None = None,
     every_instant: bool = False,
-    earlier: Sequence[Table] = (),
+    earlier: Sequence[Touched] = (),
 ) -> Callable[[Callable[[Context], Writes]], Job]:
     """Declare a job. The parameters are the attributes of :class:`Job`; its documentation is its module's docstring.
 

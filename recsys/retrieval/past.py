@@ -37,16 +37,35 @@ def with_past_features(
         `pairs` with a column for each feature; null for pairs before the first fit, and where a retriever had learned
         nothing.
     """
-    learned = {at: models for at, models in fits.items() if models}
-    if not learned:
-        return with_features_of((), features)(pairs)
+    adding = {at: with_features_of(models, features) for at, models in fits.items() if models}
+    return by_newest(pairs, adding, before=with_features_of((), features))
+
+
+def by_newest(
+    pairs: DataFrame,
+    fits: Mapping[datetime, Callable[[DataFrame], DataFrame]],
+    *,
+    before: Callable[[DataFrame], DataFrame],
+) -> DataFrame:
+    """Add columns to each pair by the newest fit that is not later than it.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        `example_time` and more; read once for each fit, and once more.
+    fits : mapping of datetime to callable
+        What adds the columns, by the instant of the fit.
+    before : callable
+        What adds them to pairs before the first fit.
+    """
+    if not fits:
+        return before(pairs)
     fitted = F.lit(None).cast("timestamp")
-    for at in sorted(learned):
+    for at in sorted(fits):
         fitted = F.when(F.col("example_time") >= F.lit(at), F.lit(at)).otherwise(fitted)
     dated = pairs.withColumn(_FITTED, fitted)
-    parts = [with_features_of(models, features)(dated.where(F.col(_FITTED) == at)) for at, models in learned.items()]
-    before = with_features_of((), features)(dated.where(F.col(_FITTED).isNull()))
-    return reduce(DataFrame.unionByName, [*parts, before]).drop(_FITTED)
+    parts = [add(dated.where(F.col(_FITTED) == at)) for at, add in fits.items()]
+    return reduce(DataFrame.unionByName, [*parts, before(dated.where(F.col(_FITTED).isNull()))]).drop(_FITTED)
 
 
 def with_features_of(

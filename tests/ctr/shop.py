@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from recsys.ctr.base import Baseline, Shard, TrainTask
 from recsys.ctr.inputs.spec import EmbeddingTable, FittedInput, FittedSpec
 from recsys.ctr.metrics import sigmoid
+from recsys.ctr.networks.registry import architecture
 from recsys.ctr.settings import TrainCtrSettings
 from recsys.ctr.training.shards import list_shards
 
@@ -35,6 +36,8 @@ def changed(settings: TrainCtrSettings, **changes: Any) -> TrainCtrSettings:
     values = settings.model_dump()
     for name, value in changes.items():
         (values if name in values else values["network"])[name] = value
+    has = architecture(values["network"]["kind"]).model_fields
+    values["network"] = {name: value for name, value in values["network"].items() if name in has}
     return TrainCtrSettings.model_validate(values)
 
 

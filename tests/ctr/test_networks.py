@@ -69,7 +69,9 @@ def test_a_wrong_network_is_one_sentence(override: str, says: str) -> None:
 
 def test_the_schema_knows_every_network() -> None:
     schema = TrainCtrSettings.model_json_schema()
-    assert schema["properties"]["network"]["anyOf"] == [{"$ref": f"#/$defs/{name}"} for name in ("DeepFM", "WideDeep")]
+    assert schema["properties"]["network"]["anyOf"] == [
+        {"$ref": f"#/$defs/{name}"} for name in ("DeepFM", "WideDeep", "FM")
+    ]
     assert schema["$defs"]["WideDeep"]["properties"]["hidden"]["default"] == [128, 64]
 
 

@@ -199,4 +199,4 @@ def test_what_retrievers_offer_stands_among_the_default_inputs() -> None:
     ]
     assert plain[:2] == ["item", "history"]
     assert plain[-1] == "user_weekend_share"
-    assert len(plain) == len(set(plain)) == 57
+    assert len(plain) == len(set(plain)) == 58

@@ -16,9 +16,11 @@ from recsys import data
 from recsys.config import Config
 from recsys.ctr.heads import Choice, Heads
 from recsys.demo import about_the_shop
+from recsys.pipeline import graph
 from recsys.pipeline.graph import Outcome
 from recsys.pipeline.job import load_jobs
 from recsys.pipeline.summary import summarize
+from recsys.retrieval import registry
 from recsys.store import Warehouse
 from recsys.store.catalog import all_tables
 from tests.support.shops import ROOT, Shop, run_shop, shop_config
@@ -160,6 +162,24 @@ def test_a_changed_key_runs_the_jobs_that_read_it_and_those_that_read_their_tabl
     assert {name for name, result in results.items() if result != "skipped"} == {"rank", "publish", "evaluate"}
     assert {results[name] for name in ("rank", "publish", "evaluate")} == {"done"}
     assert set(results) == set(load_jobs(ROOT / "jobs"))
+
+
+def test_what_was_clicked_before_each_rung_is_an_input_of_the_ranker(
+    spark: SparkSession, served: Served, shop: Shop, tmp_path: Path
+) -> None:
+    """The fits of a rung know the lists before it: candidates have its figure, lists that of the rung before them."""
+    shutil.copytree(served[0].warehouse.path, tmp_path / "warehouse")
+    config = shop_config(shop.raw, tmp_path / "warehouse", "click_factors.enabled=true", "click_factors.epochs=2")
+    run_shop(spark, config, shop.as_of, last="ctr_examples")
+    warehouse, rungs = Warehouse(spark, config.warehouse), sorted(graph.config_ladder(config, shop.as_of))
+    fits = warehouse.read(data.MODELS, where={"kind": "click_factors"}).select(F.unix_micros("as_of")).collect()
+    assert sorted(at for (at,) in fits) == [int(at.timestamp() * 1e6) for at in (*rungs, shop.as_of)]
+    known, early = F.col("click_affinity").isNotNull(), F.col("example_time") < F.lit(rungs[0])
+    table = registry.examples_table(config.retrievers, ())
+    rows = warehouse.read(table, where=data.slice_of(shop.as_of)).groupBy("origin", known, early).count().collect()
+    assert {tuple(row[:3]) for row in rows} == {
+        ("candidates", True, False), ("lists", True, False), ("lists", False, True)
+    }  # fmt: skip
 
 
 def plant_future(warehouse: Warehouse, as_of: datetime) -> None:

@@ -22,6 +22,8 @@ from tests.support.jobs import job_file
 pytestmark = pytest.mark.fast
 
 AS_OF = datetime(2024, 3, 8, tzinfo=UTC)
+MAKERS = ("click_factors", "index", "retrievers", "candidates")
+"""The jobs that run at past instants too."""
 ROOT = Path(__file__).parents[2]
 
 
@@ -80,8 +82,8 @@ def test_what_makes_candidates_also_runs_at_past_instants_the_oldest_first(jobs:
     rungs = (AS_OF - timedelta(days=7), AS_OF - timedelta(days=14))
     stages = graph.plan(jobs, AS_OF, rungs=rungs)
     earlier = [(stage.job.name, stage.as_of) for stage in stages if stage.as_of < AS_OF]
-    assert earlier == [(name, at) for at in rungs[::-1] for name in ("index", "retrievers", "candidates")]
-    assert stages[0].label == "index@20240223T000000Z"
+    assert earlier == [(name, at) for at in rungs[::-1] for name in MAKERS]
+    assert stages[0].label == "click_factors@20240223T000000Z"
     assert [stage.job.name for stage in stages[len(earlier) :]] == graph.ordered(jobs)[1:]
 
 
@@ -92,7 +94,7 @@ def test_what_makes_candidates_also_runs_at_past_instants_the_oldest_first(jobs:
 def test_the_ladder_ends_where_the_log_does(
     spark: SparkSession, tmp_path: Path, first_event: str | None, instants: int
 ) -> None:
-    """The rungs are February 25, 18, 11 and 4; each needs a week of log before it."""
+    """The rungs are March 1, February 23, 16 and 9; each needs a week of log before it."""
     config = load_config(overrides=[f"warehouse.path={tmp_path}/w"])
     if first_event:
         at = datetime.fromisoformat(first_event).replace(tzinfo=UTC)

@@ -34,6 +34,8 @@ SMALL = (
     "train_ctr.user_embedding=off",
     "ctr_examples.instants=2",
     "ctr_examples.shards=2",
+    # At every rung a fit more, which the tests of clicks alone need.
+    "click_factors.enabled=false",
     "rank.k=10",
     "evaluate.bootstrap=50",
 )

@@ -164,6 +164,7 @@ _PLAIN = (
     "price_level",
     "user_price_level",
     "price_level_gap",
+    "click_affinity",
     "session_variety",
     "user_hour_share",
     "user_weekend_share",

@@ -16,8 +16,11 @@ from recsys.settings import mistakes, nearest, problem, retold, with_layer
 NETWORKS: dict[str, str] = {
     "deepfm": "recsys.ctr.networks.deepfm.DeepFM",
     "wide_deep": "recsys.ctr.networks.wide_deep.WideDeep",
+    "fm": "recsys.ctr.networks.fm.FM",
 }
 DEFAULT = "deepfm"
+FACTORIZATION = "fm"
+"""The network of `click_factors`."""
 
 
 def register(kind: str, name: str) -> None:
