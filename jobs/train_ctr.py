@@ -64,6 +64,9 @@ def run(context: Context) -> Writes:
         effects=warehouse.read(data.POSITION_EFFECTS, where=data.slice_of(as_of), required=False),
     )
     note(f"the ranker is {choice.why}")
+    if choice.metrics:
+        predicted, observed = (choice.metrics[f"click_test_top_{name}"] for name in ("predicted", "observed"))
+        note(f"clicks on the first {settings.ndcg_at}: {predicted:.3f} predicted, {observed:.3f} by impressions")
     heads = Heads(bundles, choice)
     checksums = heads.save(warehouse.path(bundle_path))
     row = version_row(

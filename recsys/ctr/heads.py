@@ -18,9 +18,10 @@ from recsys.ctr.serving.bundle import CHECKSUMS, ModelBundle
 from recsys.errors import DataError
 
 ENGAGE: Final = "engage"
+CLICK: Final = "click"
 LABELS: Final[Mapping[str, tuple[str, str]]] = {
     ENGAGE: ("candidates", "label"),
-    "click": ("lists", "label"),
+    CLICK: ("lists", "label"),
     "cart": ("lists", "cart"),
     "purchase": ("lists", "purchase"),
 }
@@ -65,12 +66,15 @@ class Choice:
         One sentence for the log and the report.
     curve : tuple of Point
         What other weights would have given.
+    metrics : mapping of str to float
+        What the head `click` predicts for the first items of held-out lists, and what their impressions say.
     """
 
     weights: Mapping[str, float]
     used: bool
     why: str
     curve: tuple[Point, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -106,8 +110,11 @@ class Heads:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Figures of every head, as `<head>_<figure>`."""
-        return {f"{head}_{name}": value for head, one in self.bundles.items() for name, value in one.metrics.items()}
+        """Figures of every head, as `<head>_<figure>`, and of the choice."""
+        of_heads = {
+            f"{head}_{name}": value for head, one in self.bundles.items() for name, value in one.metrics.items()
+        }
+        return {**of_heads, **self.choice.metrics}
 
     def save(self, path: str) -> dict[str, str]:
         """Write a directory for each head, and last the choice; return the SHA-256 of each file, by its path within."""
@@ -139,5 +146,6 @@ class Heads:
             found: dict[str, Any] = json.loads(stream.read())
         if found.get("format") != FORMAT:
             raise DataError(f"the ranker in {path} has another format than this version reads; run train_ctr again")
-        choice = Choice(found["weights"], found["used"], found["why"], tuple(Point(**one) for one in found["curve"]))
+        curve = tuple(Point(**one) for one in found["curve"])
+        choice = Choice(found["weights"], found["used"], found["why"], curve, found.get("metrics", {}))
         return cls({head: ModelBundle.load(f"{path}/{head}") for head in found["heads"]}, choice)

@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from recsys.arrow import Array, group_of_rows, group_starts, ranks_within, whole_groups
-from recsys.ctr.heads import ENGAGE, Choice, Heads, Point
+from recsys.ctr.heads import CLICK, ENGAGE, Choice, Heads, Point
 from recsys.evaluation.heldout import held_out
 from recsys.progress import step
 from recsys.retrieval.frames import persisted
@@ -35,7 +35,7 @@ SMALLEST: Final = 1e-9
 """Probabilities below it count as this in a logarithm."""
 _UNIT = float(2**30)
 """Figures are summed as whole multiples of 2^-30, so that the order of summation cannot matter."""
-_NAMES = ("lists", "ndcg", "gain", "squares", "examined", "clicked")
+_NAMES = ("lists", "ndcg", "gain", "squares", "examined", "clicked", "predicted")
 _SUMS = "order int, " + ", ".join(f"{name} bigint" for name in _NAMES)
 
 Weights = Mapping[str, float]
@@ -55,6 +55,8 @@ class Order:
         Mean difference from the first order, and its standard error.
     snips : float, optional
         Clicks over examined impressions among the first k.
+    predicted : float, optional
+        The same by the head `click`: its mean prediction over these impressions.
     """
 
     lists: int
@@ -62,6 +64,7 @@ class Order:
     gain: float
     error: float
     snips: float | None
+    predicted: float | None = None
 
 
 def decide(
@@ -132,7 +135,15 @@ def choose(scored: DataFrame, heads: Heads, *, k: int) -> Choice:
         # What was given up for the sake of clicks may be what made it no better than retrieval.
         used, why = judged(by_retrieval, engage, heads, k=k)
         weights = alone
-    return Choice(weights, used, why, tuple(curve))
+    looked_at = clicks_of(engage if weights == alone else together)
+    return Choice(weights, used, why, tuple(curve), looked_at)
+
+
+def clicks_of(order: Order) -> dict[str, float]:
+    """Return what `click` predicts for the first items of held-out lists, and what their impressions say."""
+    if order.predicted is None or order.snips is None:
+        return {}
+    return {"click_test_top_predicted": order.predicted, "click_test_top_observed": order.snips}
 
 
 def beats_base_rate(metrics: Mapping[str, float]) -> bool:
@@ -189,7 +200,8 @@ def worth(scored: DataFrame, orders: Sequence[Weights], *, k: int) -> list[Order
         for table in whole_groups(batches, "list_id"):
             yield measured(table, named, k=k)
 
-    columns = ("list_id", "item_id", "label", "candidate_rank", "examined", "clicked", *(f"p_{head}" for head in heads))
+    wanted = [f"p_{head}" for head in dict.fromkeys([*heads, CLICK]) if f"p_{head}" in scored.columns]
+    columns = ("list_id", "item_id", "label", "candidate_rank", "examined", "clicked", *wanted)
     ready = scored.select(*columns).repartition("list_id").sortWithinPartitions("list_id", "item_id")
     added = ready.mapInArrow(kernel, _SUMS).groupBy("order")
     found = {row["order"]: row for row in added.agg(*(F.sum(name).alias(name) for name in _NAMES)).collect()}
@@ -202,6 +214,8 @@ def measured(table: pa.Table, orders: Sequence[Weights], *, k: int) -> pa.Record
     group = group_of_rows(starts, table.num_rows)
     label = table.column("label").to_numpy()
     shown = {name: table.column(name).to_numpy() for name in ("examined", "clicked")}
+    clicks = table.column(f"p_{CLICK}").to_numpy() if f"p_{CLICK}" in table.column_names else np.zeros(table.num_rows)
+    shown["predicted"] = shown["examined"] * clicks
     discount = 1.0 / np.log2(1.0 + np.arange(1, k + 1))
     positives = np.bincount(group, weights=label, minlength=len(starts)).astype(np.int64)
     ideal = np.concatenate(([0.0], np.cumsum(discount)))[np.minimum(positives, k)]
@@ -246,6 +260,7 @@ def order_of(sums: Row | Mapping[str, int] | None) -> Order:
         gain=mean,
         error=(spread / (lists - 1)) ** 0.5 if lists > 1 else 0.0,
         snips=sums["clicked"] / sums["examined"] if sums["examined"] else None,
+        predicted=sums["predicted"] / sums["examined"] if sums["predicted"] else None,
     )
 
 

@@ -15,7 +15,13 @@ from recsys.errors import DataError
 
 pytestmark = pytest.mark.fast
 
-CHOSEN = Choice({"engage": 1.0, "click": 0.5}, True, "used: it helps", (Point("click", 0.5, 0.2, None),))
+CHOSEN = Choice(
+    {"engage": 1.0, "click": 0.5},
+    True,
+    "used: it helps",
+    (Point("click", 0.5, 0.2, None),),
+    {"click_test_top_observed": 0.3},
+)
 
 
 def bundle(seed: int) -> ModelBundle:
@@ -39,7 +45,8 @@ def test_what_is_saved_is_what_is_loaded(heads: Heads, tmp_path: Path) -> None:
 
 def test_only_heads_with_a_weight_are_scored(heads: Heads) -> None:
     assert list(heads.scoring) == ["engage", "click"]
-    assert heads.metrics == {"engage_test_rows": 2.0, "click_test_rows": 2.0, "cart_test_rows": 2.0}
+    rows = {"engage_test_rows": 2.0, "click_test_rows": 2.0, "cart_test_rows": 2.0}
+    assert heads.metrics == {**rows, **CHOSEN.metrics}
 
 
 def test_a_directory_without_the_choice_is_no_ranker(heads: Heads, tmp_path: Path) -> None:

@@ -61,9 +61,9 @@ def rows(lists: int, *, seed: int, split: str = "valid", informed: float = 0.0) 
     return found
 
 
-def oracle(found: list[Row], order: dict[str, float]) -> tuple[list[float], float, float]:
-    """NDCG of each list with a positive, and the sums of examined and clicked among the first K."""
-    figures, examined, clicked = [], 0.0, 0.0
+def oracle(found: list[Row], order: dict[str, float]) -> tuple[list[float], float, float, float]:
+    """NDCG of each list with a positive, and sums among the first K: examined, clicked, clicks predicted."""
+    figures, examined, clicked, predicted = [], 0.0, 0.0, 0.0
     for name in sorted({row["list_id"] for row in found}):
         mine = sorted((row for row in found if row["list_id"] == name), key=lambda row: row["item_id"])
         if order:
@@ -76,22 +76,24 @@ def oracle(found: list[Row], order: dict[str, float]) -> tuple[list[float], floa
             figures.append(gain / sum(1 / math.log2(place + 2) for place in range(positives)))
         examined += sum(row["examined"] for row in mine[:K])
         clicked += sum(row["clicked"] for row in mine[:K])
-    return figures, examined, clicked
+        predicted += sum(row["examined"] * row["p_click"] for row in mine[:K])
+    return figures, examined, clicked, predicted
 
 
 def test_orders_are_worth_what_brute_force_says(spark: SparkSession) -> None:
     found = rows(40, seed=1)
     orders: list[dict[str, float]] = [{}, {"engage": 1.0}, {"engage": 1.0, "click": 0.5}]
     judged_orders = worth(spark.createDataFrame(found, SCHEMA).repartition(3), orders, k=K)
-    base, _, _ = oracle(found, {})
+    base, *_ = oracle(found, {})
     for order, got in zip(orders, judged_orders, strict=True):
-        figures, examined, clicked = oracle(found, order)
+        figures, examined, clicked, predicted = oracle(found, order)
         gains = np.array(figures) - np.array(base)
         assert got.lists == len(figures)
         assert got.ndcg == pytest.approx(np.mean(figures), abs=1e-8)
         assert got.gain == pytest.approx(np.mean(gains), abs=1e-8)
         assert got.error == pytest.approx(np.std(gains) / math.sqrt(len(gains) - 1), abs=1e-6)
         assert got.snips == pytest.approx(clicked / examined)
+        assert got.predicted == pytest.approx(predicted / examined)
 
 
 def test_lists_without_a_positive_count_for_clicks_alone() -> None:
@@ -143,6 +145,9 @@ def test_a_ranker_that_knows_is_used(spark: SparkSession) -> None:
     assert choice.used, choice.why
     assert [point.weight for point in choice.curve] == list(GRID)
     assert {point.head for point in choice.curve} == {"click"}
+    _, examined, clicked, predicted = oracle([row for row in found if row["split"] == "test"], dict(choice.weights))
+    told = {"click_test_top_predicted": predicted / examined, "click_test_top_observed": clicked / examined}
+    assert choice.metrics == pytest.approx(told)
 
 
 def test_a_ranker_that_guesses_is_rarely_used() -> None:
