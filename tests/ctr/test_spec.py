@@ -198,5 +198,5 @@ def test_what_retrievers_offer_stands_among_the_default_inputs() -> None:
         "maker",
     ]
     assert plain[:2] == ["item", "history"]
-    assert plain[-1] == "user_weekend_share"
-    assert len(plain) == len(set(plain)) == 57
+    assert plain[-1] == "price_to_last_item_step"
+    assert len(plain) == len(set(plain)) == 78
