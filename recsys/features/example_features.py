@@ -129,7 +129,9 @@ def _moments(rows: DataFrame) -> DataFrame:
         prices.alias("prices"),
         F.when(F.count(price) > 0, F.sum(exact(price)).cast("double") / F.count(price)).alias("price_mean"),
         F.map_from_entries(F.collect_list(place)).alias("places"),
-        F.map_from_entries(F.collect_list(F.when(price.isNotNull(), F.struct("item_id", "price")))).alias("list_prices"),
+        F.map_from_entries(F.collect_list(F.when(price.isNotNull(), F.struct("item_id", "price")))).alias(
+            "list_prices"
+        ),
     )
 
 

@@ -12,10 +12,23 @@ from tests.features.taste_oracle import Evidence
 
 KEPT, DAYS = 200, 365
 SESSION = (
-    "session_events session_seconds session_idle_seconds session_idle_steps session_last_event session_item_events "
-    "session_item_clicks session_item_order is_last_item is_last_click last_item_distance touched_distance "
-    "touched_nearest list_touched price_to_last_item session_variety"
-).split()
+    "session_events",
+    "session_seconds",
+    "session_idle_seconds",
+    "session_idle_steps",
+    "session_last_event",
+    "session_item_events",
+    "session_item_clicks",
+    "session_item_order",
+    "is_last_item",
+    "is_last_click",
+    "last_item_distance",
+    "touched_distance",
+    "touched_nearest",
+    "list_touched",
+    "price_to_last_item",
+    "session_variety",
+)
 
 
 def features(

@@ -106,8 +106,12 @@ def _categorical(name: str, width: int = 8) -> InputSpec:
     return InputSpec(name=name, source=name, kind="categorical", transform="vocabulary", width=width)
 
 
+ITEM_MIN_COUNT = 50
+"""Items with fewer training examples (histories count) share one embedding: one of their own would learn them by heart."""
 _CATEGORICAL = (
-    InputSpec(name="item", source="item_id", kind="categorical", transform="vocabulary", width=16),
+    InputSpec(
+        name="item", source="item_id", kind="categorical", transform="vocabulary", width=16, min_count=ITEM_MIN_COUNT
+    ),
     InputSpec(name="history", source="history", kind="sequence", transform="vocabulary", width=16, shares="item"),
     _categorical("item_category"),
     _categorical("item_brand"),
