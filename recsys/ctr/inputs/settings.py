@@ -106,7 +106,7 @@ def _categorical(name: str, width: int = 8) -> InputSpec:
     return InputSpec(name=name, source=name, kind="categorical", transform="vocabulary", width=width)
 
 
-ITEM_MIN_COUNT = 50
+ITEM_MIN_COUNT = 20
 """Items with fewer training examples (histories count) share one embedding: one of their own would learn them by heart."""
 _CATEGORICAL = (
     InputSpec(
