@@ -12,17 +12,6 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 _CLICK: Final = "click"
-OF_LIST: Final = (
-    "session_items",
-    "clicked_items",
-    "touched_places",
-    "last_item",
-    "last_event_type",
-    "session_seconds",
-    "session_idle_seconds",
-    "session_idle_steps",
-)
-"""What `list_columns` makes."""
 
 
 def newest_first(events: Column) -> Column:
