@@ -67,10 +67,10 @@ class TrainCtrSettings(Section):
     optimizer: Literal["adagrad", "adam"] = Field(
         "adagrad", description="Optimizer of the embeddings (the dense part always uses Adam)"
     )
-    embedding_learning_rate: PositiveFloat = Field(0.05, description="Learning rate of the embeddings")
+    embedding_learning_rate: PositiveFloat = Field(0.02, description="Learning rate of the embeddings")
     learning_rate: PositiveFloat = Field(1e-3, description="Learning rate of the dense part")
-    batch_size: PositiveInt = Field(2048, description="Examples per step and rank")
-    epochs: PositiveInt = Field(5, description="Maximum number of epochs")
+    batch_size: PositiveInt = Field(512, description="Examples per step and rank")
+    epochs: PositiveInt = Field(8, description="Maximum number of epochs")
     patience: PositiveInt = Field(
         1,
         description="Epochs without a better `stop_on` before the learning rates fall; after as many again training stops",

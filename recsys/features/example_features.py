@@ -18,6 +18,7 @@ from recsys.features.daily import day_of, exact
 from recsys.features.entities import days_between
 from recsys.features.habits import alike_shares, habit_columns
 from recsys.features.history import past_at, past_by_moment, trim
+from recsys.features.sessions import count_of, index_of, list_columns, newest_first, session_columns
 from recsys.features.shown import ShownLists
 from recsys.features.states import with_state
 from recsys.features.taste import taste_columns, taste_features
@@ -105,7 +106,7 @@ def example_features(
     columns = example_columns([one.column for one in retrieved], [one.column for one in attributes])
     wanted = {column.name: column.type for column in columns}
     carried = [name for name in pairs.columns if name not in wanted and name != "attributes"]
-    features = {**_context(), **_retrieval(retrieved), **_user_item(), **_session(), **habit_columns()}
+    features = {**_context(), **_retrieval(retrieved), **_user_item(), **session_columns(), **habit_columns()}
     features |= attribute_columns(attributes, maps=_maps(pairs))
     if "click_affinity" not in pairs.columns:
         features["click_affinity"] = F.lit(None)
@@ -131,6 +132,9 @@ def _moments(rows: DataFrame) -> DataFrame:
         prices.alias("prices"),
         F.when(F.count(price) > 0, F.sum(exact(price)).cast("double") / F.count(price)).alias("price_mean"),
         F.map_from_entries(F.collect_list(place)).alias("places"),
+        F.map_from_entries(F.collect_list(F.when(price.isNotNull(), F.struct("item_id", "price")))).alias(
+            "list_prices"
+        ),
     )
 
 
@@ -168,30 +172,28 @@ def _with_past(moments: DataFrame, history_length: int) -> DataFrame:
         instant=F.col("example_time"),
     )
     in_session = F.filter("past", lambda event: event["session_id"] == F.col("session_id"))
-    ordered = F.transform(
-        "of_session",
-        lambda event: F.struct(event["session_step"], event["event_time"], event["event_id"], event["item_id"]),
-    )
     kept = [name for name in moments.columns if name != "fetched"]
     rows = moments.select(*kept, past.alias("past"))
     rows = rows.select(*kept, "past", in_session.alias("of_session"))
+    rows = rows.withColumn("session", newest_first(F.col("of_session")))
     habits = alike_shares(F.col("past.event_time"), instant=F.col("example_time"))
+    session = list_columns(
+        F.col("session"), step=F.col("session_step"), instant=F.col("example_time"), places=F.col("places")
+    )
     return rows.select(
         *kept,
         F.col("past.item_id").alias("past_items"),
         F.col("past.event_time").alias("past_times"),
         F.col("past.category").alias("past_categories"),
         F.slice(F.array_distinct("past.item_id"), 1, history_length).alias("history"),
-        F.col("of_session.item_id").alias("session_items"),
         F.array_distinct("of_session.category").alias("session_categories"),
-        *(share.alias(name) for name, share in habits.items()),
-        F.array_max(ordered)["item_id"].alias("last_item"),
+        *(column.alias(name) for name, column in {**session, **habits}.items()),
     )
 
 
 def _context() -> dict[str, Column]:
     time = F.col("example_time")
-    cheaper = _index_of(F.col("price"), F.col("_prices"))
+    cheaper = index_of(F.col("price"), F.col("_prices"))
     return {
         "hour": F.hour(time),
         "day_of_week": F.weekday(time) + 1,
@@ -207,25 +209,14 @@ def _context() -> dict[str, Column]:
 
 
 def _user_item() -> dict[str, Column]:
-    latest = _index_of(F.col("item_id"), F.col("_past_items"))
+    latest = index_of(F.col("item_id"), F.col("_past_items"))
     micros = F.unix_micros("example_time") - F.unix_micros(F.get("_past_times", latest))
     categories, size = F.col("_past_categories"), F.size("_past_categories")
     return {
-        "user_item_events": _count_of(F.col("_past_items"), F.col("item_id")),
+        "user_item_events": count_of(F.col("_past_items"), F.col("item_id")),
         "user_item_seconds": F.when(latest >= 0, micros / 1e6),
-        "user_category_share": F.when(size > 0, _count_of(categories, F.col("item_category")) / size),
+        "user_category_share": F.when(size > 0, count_of(categories, F.col("item_category")) / size),
         "history": F.col("_history"),
-    }
-
-
-def _session() -> dict[str, Column]:
-    known, last = F.col("_session_id").isNotNull(), F.col("_last_item")
-    place = F.element_at("_places", last)
-    return {
-        "session_events": F.when(known, F.size("_session_items")),
-        "session_item_events": F.when(known, _count_of(F.col("_session_items"), F.col("item_id"))),
-        "is_last_item": F.when(known, F.coalesce(last == F.col("item_id"), F.lit(False)).cast("double")),
-        "last_item_distance": F.col("position") - place,
     }
 
 
@@ -239,13 +230,3 @@ def _maps(pairs: DataFrame) -> dict[str, Column]:
 def _retrieval(retrieved: Sequence[RetrieverFeature]) -> dict[str, Column]:
     """Ranks come from the maps of candidates; what retrievers say of any pair is a column of the pairs already."""
     return {one.column.name: F.col("ranks")[one.name] for one in retrieved if not one.of_pair}
-
-
-def _index_of(value: Column, array: Column) -> Column:
-    """Return the first place of a value in an array, from 0; -1 if it is not there, null for a null value."""
-    return F.call_function("array_position", array, value) - 1
-
-
-def _count_of(array: Column, value: Column) -> Column:
-    """Count a value in an array, without a lambda that Spark would interpret per element; null for a null value."""
-    return F.size(array) - F.when(value.isNotNull(), F.size(F.call_function("array_remove", array, value)))

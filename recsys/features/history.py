@@ -25,7 +25,7 @@ DAYS: Final = 365
 _CHUNK: Final = KEPT + 56
 """Events fetched before an instant; the surplus makes up for events at that very instant, which are not its past."""
 
-_EVENT = ("event_time", "session_step", "event_id", "item_id", "category", "session_id")
+_EVENT = ("event_time", "session_step", "event_id", "item_id", "category", "session_id", "event_type")
 
 
 def past_at(events: DataFrame, items: DataFrame, *, instant: datetime) -> DataFrame:
@@ -116,7 +116,7 @@ def trim(fetched: Column, *, session_id: Column, session_step: Column, instant: 
 
 _TYPE = (
     "array<struct<event_time:timestamp,session_step:int,event_id:string,"
-    "item_id:string,category:string,session_id:string>>"
+    "item_id:string,category:string,session_id:string,event_type:string>>"
 )
 
 

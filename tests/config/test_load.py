@@ -127,7 +127,7 @@ def test_versions_follow_instant_and_settings() -> None:
     name = version_of("ctr", instant, config.train_ctr)
     assert name.startswith("ctr-20180901T000000Z-")
     assert name == version_of("ctr", instant, load_config().train_ctr)
-    assert name != version_of("ctr", instant, load_config(overrides=["train_ctr.epochs=8"]).train_ctr)
+    assert name != version_of("ctr", instant, load_config(overrides=["train_ctr.epochs=9"]).train_ctr)
 
 
 def test_every_key_is_described() -> None:

@@ -198,5 +198,14 @@ def test_what_retrievers_offer_stands_among_the_default_inputs() -> None:
         "maker",
     ]
     assert plain[:2] == ["item", "history"]
-    assert plain[-1] == "user_weekend_share"
-    assert len(plain) == len(set(plain)) == 58
+    assert plain[-1] == "price_to_last_item_step"
+    assert len(plain) == len(set(plain)) == 79
+
+
+def test_a_number_in_steps_is_a_standardized_number_too() -> None:
+    inputs = default_inputs()
+    stepped = {item.source: item.name for item in inputs if item.transform == "buckets"}
+    scaled = {item.source for item in inputs if item.transform in ("zscore", "log_zscore")}
+    assert set(stepped) <= scaled
+    assert all(name == f"{source}_step" for source, name in stepped.items())
+    assert "last_item_distance" in stepped

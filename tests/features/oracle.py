@@ -11,6 +11,24 @@ from tests.features.logs import Row, people, valid
 from tests.features.taste_oracle import Evidence
 
 KEPT, DAYS = 200, 365
+SESSION = (
+    "session_events",
+    "session_seconds",
+    "session_idle_seconds",
+    "session_idle_steps",
+    "session_last_event",
+    "session_item_events",
+    "session_item_clicks",
+    "session_item_order",
+    "is_last_item",
+    "is_last_click",
+    "last_item_distance",
+    "touched_distance",
+    "touched_nearest",
+    "list_touched",
+    "price_to_last_item",
+    "session_variety",
+)
 
 
 def features(
@@ -50,7 +68,7 @@ def features(
         "user_item_seconds": (now - of_item[0]["event_time"]).total_seconds() if of_item else None,
         "user_category_share": categories.count(category) / len(past) if past and category else None,
         "history": list(dict.fromkeys(e["item_id"] for e in past))[:length],
-        **_session(pair, full_list, past, categories),
+        **_session(pair, full_list, past, categories, items),
         **_habits(now, past),
         **(taste.features(pair) if taste else dict.fromkeys(taste_columns())),
     }
@@ -120,19 +138,45 @@ def _habits(now: datetime, past: Sequence[Row]) -> Row:
     }
 
 
-def _session(pair: Row, full_list: Sequence[Row], past: Sequence[Row], categories: Sequence[str | None]) -> Row:
-    names = ("session_events", "session_item_events", "is_last_item", "last_item_distance", "session_variety")
+def _session(
+    pair: Row, full_list: Sequence[Row], past: Sequence[Row], categories: Sequence[str | None], items: Sequence[Row]
+) -> Row:
     if pair["session_id"] is None:
-        return dict.fromkeys(names)
+        return dict.fromkeys(SESSION)
+    now, item, position = pair["example_time"], pair["item_id"], pair["position"]
     mine = [e for e in past if e["session_id"] == pair["session_id"]]
     kinds = {kind for kind, e in zip(categories, past, strict=True) if e["session_id"] == pair["session_id"]}
-    last = max(mine, key=lambda e: (e["session_step"] or 0, e["event_time"], e["event_id"]), default={"item_id": None})
-    places = {row["item_id"]: row["position"] for row in full_list}
-    place, position = places.get(last["item_id"]), pair["position"]
+    mine.sort(key=lambda e: (e["session_step"] or 0, e["event_time"], e["event_id"]))
+    last = mine[-1] if mine else dict.fromkeys(("item_id", "event_type", "session_step"))
+    clicks = [e["item_id"] for e in mine if e["event_type"] == "click"]
+    latest = list(dict.fromkeys(e["item_id"] for e in reversed(mine)))
+    places = {row["item_id"]: row["position"] for row in full_list if row["position"] is not None}
+    touched = [places[name] for name in latest if name in places]
     return {
         "session_events": len(mine),
-        "session_item_events": sum(e["item_id"] == pair["item_id"] for e in mine),
-        "is_last_item": float(last["item_id"] == pair["item_id"]),
-        "last_item_distance": position - place if place is not None and position is not None else None,
+        "session_seconds": (now - mine[0]["event_time"]).total_seconds() if mine else None,
+        "session_idle_seconds": (now - mine[-1]["event_time"]).total_seconds() if mine else None,
+        "session_idle_steps": _minus(pair["session_step"], last["session_step"]),
+        "session_last_event": last["event_type"],
+        "session_item_events": sum(e["item_id"] == item for e in mine),
+        "session_item_clicks": clicks.count(item),
+        "session_item_order": latest.index(item) if item in latest else None,
+        "is_last_item": float(last["item_id"] == item),
+        "is_last_click": float(bool(clicks) and clicks[-1] == item),
+        "last_item_distance": _minus(position, places.get(last["item_id"])),
+        "touched_distance": _minus(position, touched[0] if touched else None),
+        "touched_nearest": min((abs(position - place) for place in touched), default=None) if position else None,
+        "list_touched": len(touched),
+        "price_to_last_item": _ratio(pair, full_list, items, last["item_id"]),
         "session_variety": len(kinds) / len(mine) if mine else None,
     }
+
+
+def _ratio(pair: Row, full_list: Sequence[Row], items: Sequence[Row], last: str | None) -> float | None:
+    prices = {row["item_id"]: _prices(row, full_list, items)["price"] for row in full_list}
+    mine, base = prices[pair["item_id"]], prices.get(last or "")
+    return mine / base if mine is not None and base else None
+
+
+def _minus(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one - other

@@ -162,6 +162,7 @@ def test_the_event_itself_is_not_its_own_past(spark: SparkSession) -> None:
             event_time=AS_OF - timedelta(seconds=60 - second),
             session_id=session,
             session_step=step,
+            event_type="click" if item == "i1" else "view",
         )
 
     # All but the first in the same second: only the steps show what came before the click at step 3.
@@ -183,6 +184,17 @@ def test_the_event_itself_is_not_its_own_past(spark: SparkSession) -> None:
     assert [found[f"i{n}"]["is_last_item"] for n in (1, 2, 3)] == [0, 1, 0]
     assert [found[f"i{n}"]["last_item_distance"] for n in (1, 2, 3)] == [-1, 0, 1]
     assert found["i3"]["history"] == ["i2", "i1"] and found["i3"]["user_item_seconds"] is None
+    of_list = {"session_seconds": 9, "session_idle_seconds": 0, "session_idle_steps": 1, "list_touched": 2}
+    assert all({name: found[i][name] for name in of_list} == of_list for i in found)
+    assert {found[i]["session_last_event"] for i in found} == {"view"}
+    of_items = {
+        "session_item_clicks": [1, 0, 0],
+        "session_item_order": [1, 0, None],
+        "is_last_click": [1, 0, 0],
+        "touched_distance": [-1, 0, 1],
+        "touched_nearest": [0, 0, 1],
+    }
+    assert {name: [found[f"i{n}"][name] for n in (1, 2, 3)] for name in of_items} == of_items
     # Without steps, time alone decides, and it has to be strictly earlier.
     found = computed(spark, [{**row, **moment, "session_step": None} for row in shown], events, 1)
     assert [found[f"i{n}"]["user_item_events"] for n in (1, 2, 3)] == [1, 0, 0]

@@ -106,8 +106,12 @@ def _categorical(name: str, width: int = 8) -> InputSpec:
     return InputSpec(name=name, source=name, kind="categorical", transform="vocabulary", width=width)
 
 
+ITEM_MIN_COUNT = 20
+"""Items with fewer training examples (histories count) share one embedding: one of their own would learn them by heart."""
 _CATEGORICAL = (
-    InputSpec(name="item", source="item_id", kind="categorical", transform="vocabulary", width=16),
+    InputSpec(
+        name="item", source="item_id", kind="categorical", transform="vocabulary", width=16, min_count=ITEM_MIN_COUNT
+    ),
     InputSpec(name="history", source="history", kind="sequence", transform="vocabulary", width=16, shares="item"),
     _categorical("item_category"),
     _categorical("item_brand"),
@@ -117,6 +121,7 @@ _CATEGORICAL = (
     _categorical("position", 4),
     _categorical("hour", 4),
     _categorical("day_of_week", 4),
+    _categorical("session_last_event", 4),
 )
 _LOG = (
     "price",
@@ -132,7 +137,13 @@ _LOG = (
     "user_item_events",
     "user_item_seconds",
     "session_events",
+    "session_seconds",
+    "session_idle_seconds",
+    "session_idle_steps",
     "session_item_events",
+    "session_item_clicks",
+    "session_item_order",
+    "list_touched",
     "item_shown",
     "user_brand_shown",
     "user_brand_clicks",
@@ -151,7 +162,11 @@ _PLAIN = (
     "item_value_mean_365d",
     "user_category_share",
     "is_last_item",
+    "is_last_click",
     "last_item_distance",
+    "touched_distance",
+    "touched_nearest",
+    "price_to_last_item",
     "item_ctr_7d",
     "item_ctr_30d",
     "item_ctr",
@@ -169,6 +184,25 @@ _PLAIN = (
     "user_hour_share",
     "user_weekend_share",
 )
+_IN_STEPS = (
+    "last_item_distance",
+    "touched_distance",
+    "touched_nearest",
+    "session_idle_seconds",
+    "session_seconds",
+    "session_item_events",
+    "user_item_seconds",
+    "price_rank_in_list",
+    "price_to_list_mean",
+    "price_to_last_item",
+)
+"""Numbers of a pair whose effect is no straight line: next to the item touched last it counts on which side."""
+_STEPS = 16
+
+
+def stepped_input(name: str) -> InputSpec:
+    """Return an input with an embedding per quantile bucket of the column of that name: `<name>_step`."""
+    return InputSpec(name=f"{name}_step", source=name, kind="numeric", transform="buckets", buckets=_STEPS)
 
 
 def retrieved_inputs(features: Sequence[RetrieverFeature]) -> tuple[InputSpec, ...]:
@@ -211,6 +245,7 @@ def default_inputs(retrieved: Sequence[InputSpec] = (), attributes: Sequence[Inp
         *in_log_scale,
         numeric_input("candidate_rank"),
         *(numeric_input(name, "zscore") for name in _PLAIN),
+        *(stepped_input(name) for name in _IN_STEPS),
         *others,
         *attributes,
     )
