@@ -71,6 +71,7 @@ def features(
         **_session(pair, full_list, past, categories, items),
         **_habits(now, past),
         **(taste.features(pair) if taste else dict.fromkeys(taste_columns())),
+        "click_affinity": None,  # comes with the pairs, where there is a factorization
     }
     out |= {f"{name}_rank": (pair["ranks"] or {}).get(name) for name in ("als", "neighbors", "popular")}
     out |= {name: pair[name] for name in pair if name.startswith(("als_", "neighbors_", "popular_"))}
