@@ -124,16 +124,19 @@ class Block:
             bits = 0
         shape = (len(lengths), len(counts))
         offsets = np.r_[0, np.cumsum(lengths, dtype=np.int64)]
+        block = int(table["block"][0].as_py())
+        own = np.sort(number[block_of(number, blocks) == block])
+        place = np.full(len(counts), -1, dtype=np.int64)
+        place[own] = np.arange(len(own))
+        entry = np.flatnonzero(place[items] >= 0)
+        user = np.repeat(np.arange(len(lengths)), lengths)[entry]
+        mine = sparse.csr_matrix((values[entry], (place[items[entry]], user)), shape=(len(own), len(lengths)))
         ones = np.ones(len(items), np.int64)
-        block = int(table["block"][0].as_py()) if table.num_rows else 0
-        own = number[block_of(number.astype(np.int64), blocks) == block]
-        own.sort()
-        mine = sparse.csr_matrix((values, items, offsets), shape=shape).tocsc()[:, own].T.tocsr()
         everything = sparse.csr_matrix((ones if plain else values, items, offsets), shape=shape)
         population = Population(int(np.sum(table["users"].to_numpy())), float(n.sum()) / max(1, len(n)))
         ids = [names.flatten() for names in listed["names"].chunks]
         names = pa.concat_arrays([pa.array([], pa.string()), *ids])
-        return cls(own.astype(np.int64), mine, everything, plain, bits, counts, names, places, population)
+        return cls(own, mine, everything, plain, bits, counts, names, places, population)
 
     def slices(self) -> Iterator[slice]:
         """Cut the block's items so that each slice takes about `_PRODUCTS` products."""
@@ -150,15 +153,13 @@ class Block:
         """Pairs of a slice of own items with enough users in common: source, target, c and support, by source."""
         mine = self.mine[rows]
         product = mine @ self.all
-        if self.bits:
-            support = product.data & ((1 << self.bits) - 1)
-            total = product.data >> self.bits
-        else:
-            total, support = product.data, self._support(mine, product)
-        source = np.repeat(self.items[rows], np.diff(product.indptr))
-        target = product.indices.astype(np.int64)
-        kept = np.flatnonzero((support >= least) & (source != target))
-        return source[kept], target[kept], total[kept] / UNIT, support[kept]
+        support = product.data & ((1 << self.bits) - 1) if self.bits else self._support(mine, product)
+        kept = np.flatnonzero(support >= least)
+        source = np.repeat(self.items[rows], np.diff(product.indptr))[kept]
+        target = product.indices[kept].astype(np.int64)
+        others = np.flatnonzero(source != target)
+        kept = kept[others]
+        return source[others], target[others], (product.data[kept] >> self.bits) / UNIT, support[kept]
 
     def _support(self, mine: Any, product: Any) -> Ints:
         """Users in common of each entry of a product, in its order."""

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from recsys.arrow import group_of_rows, group_starts, whole_groups
 from recsys.retrieval.item_item.similarity import UNIT, Formula
 from recsys.retrieval.kernels import Ints, ranks_within
 
@@ -71,16 +70,23 @@ class Cut:
     blocks: int = 1
 
     def pieces(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Cap the histories of a partition that is sorted by `u` (a hash of the user), `idx, at` beside it."""
-        for table in whole_groups(batches, "u", rows=_ROWS):
-            yield from self._cut(table)
+        """Cap the histories of a partition that holds whole users: `u` (a hash of the user), `idx, at`."""
+        held = [batch for batch in batches if batch.num_rows]
+        if not held:
+            return
+        table = pa.Table.from_batches(held)
+        u, item, at = (table[name].to_numpy().astype(np.int64) for name in ("u", "idx", "at"))
+        order = np.argsort(u, kind="stable")
+        u, item, at = u[order], item[order], at[order]
+        starts = np.flatnonzero(np.r_[True, u[1:] != u[:-1]])
+        cuts = np.unique(starts[np.minimum(np.searchsorted(starts, np.arange(0, len(u), _ROWS)), len(starts) - 1)])
+        for start, end in zip(cuts, np.r_[cuts[1:], len(u)], strict=True):
+            yield from self._cut(u[start:end], item[start:end], at[start:end])
 
-    def _cut(self, table: pa.Table) -> Iterator[pa.RecordBatch]:
-        starts = group_starts(table["u"])
-        user = group_of_rows(starts, table.num_rows)
-        item, at = table["idx"].to_numpy().astype(np.int64), table["at"].to_numpy().astype(np.int64)
-        sizes = np.bincount(user, minlength=len(starts)).astype(np.int64)
-        kept = latest(table["u"].to_numpy().astype(np.int64), user, item, at, sizes, self.most)
+    def _cut(self, u: Ints, item: Ints, at: Ints) -> Iterator[pa.RecordBatch]:
+        user = np.cumsum(np.r_[0, u[1:] != u[:-1]])
+        sizes = np.bincount(user).astype(np.int64)
+        kept = latest(u, user, item, at, sizes, self.most)
         user, item, at = user[kept], item[kept], at[kept]
         parts, marks = self.formula.parts(sizes, self.n_items), None
         if self.half_life_days is not None:
