@@ -80,14 +80,11 @@ class Block:
     items : int array
         Numbers of the block's own items, ascending.
     mine : sparse int matrix
-        Own items x users: how much a user's touch counts.
+        Own items x users: how much a user's touch counts, and in the lowest `bits` one user.
     all : sparse int matrix
-        Users x every item.
-    plain : bool
-        Whether `mine` holds the users' parts with one more user in its lowest bits, and `all` ones; else both hold
-        marks.
+        Users x every item: ones, or marks where interactions decay.
     bits : int
-        Lowest bits of a sum that hold the users in common.
+        Lowest bits of a sum that hold the users in common; 0 where they have to be counted apart.
     counts : int array
         Users of every item, by its number.
     names, places : Arrow array of str, int array
@@ -98,7 +95,6 @@ class Block:
     items: Ints
     mine: Any
     all: Any
-    plain: bool
     bits: int
     counts: Ints
     names: pa.Array
@@ -109,34 +105,16 @@ class Block:
     def of(cls, table: pa.Table, blocks: int) -> Block:
         """Read the pieces of one block; the order of users does not change a sum."""
         listed = table.filter(pc.is_valid(table["counts"]))
-        touched = table.filter(pc.is_valid(table["lengths"]))
         number, n = _joined(listed["items"]), _joined(listed["counts"])
         counts, places = np.zeros(1 + number.max(initial=0), np.int64), np.zeros(1 + number.max(initial=0), np.int64)
         counts[number], places[number] = n, np.arange(len(number))
-        lengths, items = _joined(touched["lengths"]), _joined(touched["items"])
-        parts, marks = _joined(touched["parts"]), _joined(touched["marks"])
-        bits = int(len(lengths)).bit_length()
-        plain = not len(marks)
-        values = np.repeat(parts.astype(np.int64), lengths) if plain else marks.astype(np.int64)
-        if plain and len(lengths) * UNIT < 1 << (_SUM_BITS - bits):
-            values = (values << bits) + 1
-        else:
-            bits = 0
-        shape = (len(lengths), len(counts))
-        offsets = np.r_[0, np.cumsum(lengths, dtype=np.int64)]
         block = int(table["block"][0].as_py())
         own = np.sort(number[block_of(number, blocks) == block])
-        place = np.full(len(counts), -1, dtype=np.int64)
-        place[own] = np.arange(len(own))
-        entry = np.flatnonzero(place[items] >= 0)
-        user = np.repeat(np.arange(len(lengths)), lengths)[entry]
-        mine = sparse.csr_matrix((values[entry], (place[items[entry]], user)), shape=(len(own), len(lengths)))
-        ones = np.ones(len(items), np.int64)
-        everything = sparse.csr_matrix((ones if plain else values, items, offsets), shape=shape)
+        mine, everything, bits = _matrices(table.filter(pc.is_valid(table["lengths"])), own, len(counts))
         population = Population(int(np.sum(table["users"].to_numpy())), float(n.sum()) / max(1, len(n)))
         ids = [names.flatten() for names in listed["names"].chunks]
         names = pa.concat_arrays([pa.array([], pa.string()), *ids])
-        return cls(own, mine, everything, plain, bits, counts, names, places, population)
+        return cls(own, mine, everything, bits, counts, names, places, population)
 
     def slices(self) -> Iterator[slice]:
         """Cut the block's items so that each slice takes about `_PRODUCTS` products."""
@@ -173,6 +151,25 @@ class Block:
     def name(self, number: Ints) -> pa.Array:
         """Ids of items by their numbers."""
         return self.names.take(pa.array(self.places[number]))
+
+
+def _matrices(touched: pa.Table, own: Ints, n_items: int) -> tuple[Any, Any, int]:
+    """Own items x users, users x items, and the lowest bits of their product that count users."""
+    lengths, items = _joined(touched["lengths"]), _joined(touched["items"])
+    parts, marks = _joined(touched["parts"]), _joined(touched["marks"])
+    values, bits = (marks, 0) if len(marks) else (np.repeat(parts, lengths), int(len(lengths)).bit_length())
+    if bits and len(lengths) * UNIT < 1 << (_SUM_BITS - bits):
+        values = (values << bits) + 1
+    else:
+        bits = 0
+    place = np.full(n_items, -1, dtype=np.int64)
+    place[own] = np.arange(len(own))
+    entry = np.flatnonzero(place[items] >= 0)
+    user = np.repeat(np.arange(len(lengths)), lengths)[entry]
+    mine = sparse.csr_matrix((values[entry], (place[items[entry]], user)), shape=(len(own), len(lengths)))
+    offsets = np.r_[0, np.cumsum(lengths, dtype=np.int64)]
+    everything = marks if len(marks) else np.ones(len(items), np.int64)
+    return mine, sparse.csr_matrix((everything, items, offsets), shape=(len(lengths), n_items)), bits
 
 
 def _joined(column: pa.ChunkedArray) -> Ints:
