@@ -60,6 +60,8 @@ def main() -> None:
         F.upper("StockCode").alias("item_id"),
         F.lit("purchase").alias("event_type"),
         F.col("InvoiceDate").cast("timestamp").alias("event_time"),
+        F.lit(None).cast("double").alias("value"),
+        F.lit(False).alias("is_bot"),
     ).localCheckpoint()
     metrics: dict[str, float] = {}
     for at in INSTANTS:

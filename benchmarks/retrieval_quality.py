@@ -73,7 +73,7 @@ PROTOCOLS = {
         "amazon-cds/test.txt.gz",
         (
             Popular(k=K, weight=0.0),
-            ItemItem(k=K, recent_items=WHOLE, max_history=200),
+            ItemItem(k=K, recent_items=WHOLE, max_history=1000, keep=200),
             Als(k=K, iterations=12, alpha=64.0, reg=0.3),
         ),
     ),
