@@ -19,7 +19,7 @@ from recsys.demo import about_the_shop
 from recsys.pipeline.graph import Outcome
 from recsys.pipeline.job import load_jobs
 from recsys.pipeline.summary import summarize
-from recsys.retrieval.buy_again.retriever import BuyAgain
+from recsys.retrieval import registry
 from recsys.store import Warehouse
 from recsys.store.catalog import all_tables
 from tests.support.shops import ROOT, Shop, run_shop, shop_config
@@ -33,7 +33,8 @@ Served = tuple[Config, Warehouse]
 def test_every_table_of_the_pipeline_is_there(served: Served) -> None:
     _, warehouse = served
     missing = {table.name for table in all_tables() if not warehouse.exists(table)}
-    optional = {table.name for table in BuyAgain.tables.values()}
+    of_default = {table.name for retriever in registry.defaults() for table in retriever.tables.values()}
+    optional = {table.name for table in registry.tables()} - of_default
     # Back-tests are made by a program of their own; so small a shop proves no ranker, and none is compared.
     assert missing <= {data.BACKTESTS.name, data.INPUT_SKEW.name} | optional
 
