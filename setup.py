@@ -38,6 +38,7 @@ setup(
         "pydantic>=2.10,<3",
         "pyyaml>=6",
         "faiss-cpu>=1.9",
+        "scipy>=1.11",
         "deltalake>=1.0",
         "duckdb>=1.1",
         "sqlglot>=30",

@@ -1,9 +1,9 @@
-"""Recall@20 and NDCG@20 of each retriever on a published split of MovieLens 1M (full ranking, seen items excluded).
+"""Recall@20 and NDCG@20 of each retriever on a published split (full ranking, seen items excluded).
 
-`python -m benchmarks.retrieval_quality --data DIR` where DIR holds `lcfn_train.txt.gz` and `lcfn_test.txt.gz`: a line
-per user, the user and then their items. The split has no times, so neighbors start from whole histories. Lists come
-from one pass of `candidates`, as in the job, and are separated by the rank that each source gave.
-The last line on stdout is one JSON object.
+`python -m benchmarks.retrieval_quality --data DIR --protocol NAME [--only NAME ...]` where DIR holds the folders of
+`PROTOCOLS`, whose files have a line per user: the user and then their items. The splits have no times, so neighbors
+start from whole histories. Lists come from one pass of `candidates`, as in the job, and are separated by the rank that
+each source gave. The last line on stdout is one JSON object.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from benchmarks.machine import Meter, describe
 from recsys.data.log import Log
 from recsys.retrieval.als.retriever import Als
 from recsys.retrieval.audience import Audience
-from recsys.retrieval.base import Model
+from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.candidates import candidates
 from recsys.retrieval.frames import persisted
 from recsys.retrieval.interactions import interactions
@@ -37,11 +38,46 @@ AS_OF = datetime(2024, 1, 2, tzinfo=UTC)
 EVENT = "user_id string, item_id string, event_type string, event_time timestamp, value double, is_bot boolean"
 SIGNAL = SignalSettings(weights={"rating": 1.0})
 K = 20
-RETRIEVERS = (
-    Popular(k=K, weight=0.0),
-    ItemItem(k=K, weight=0.25, recent_items=100_000),
-    Als(k=K, iterations=12, alpha=2.0),
-)
+WHOLE = 100_000
+"""More recent items than any history has."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A published split, and the settings that suit it.
+
+    Attributes
+    ----------
+    train, test : str
+        Its files.
+    retrievers : tuple of Retriever
+    """
+
+    train: str
+    test: str
+    retrievers: tuple[Retriever, ...]
+
+
+PROTOCOLS = {
+    "lcfn": Protocol(
+        "movielens-1m/lcfn_train.txt.gz",
+        "movielens-1m/lcfn_test.txt.gz",
+        (
+            Popular(k=K, weight=0.0),
+            ItemItem(k=K, weight=0.25, recent_items=WHOLE, max_history=200, source_power=1.0, target_power=0.7),
+            Als(k=K, iterations=12, alpha=2.0),
+        ),
+    ),
+    "amazon-cds": Protocol(
+        "amazon-cds/train.txt.gz",
+        "amazon-cds/test.txt.gz",
+        (
+            Popular(k=K, weight=0.0),
+            ItemItem(k=K, recent_items=WHOLE, max_history=1000, keep=200),
+            Als(k=K, iterations=12, alpha=64.0, reg=0.3),
+        ),
+    ),
+}
 
 
 def pairs(path: Path) -> dict[str, list[str]]:
@@ -74,14 +110,16 @@ def judge(lists: dict[str, dict[int, str]], test: dict[str, list[str]]) -> dict[
         hits = np.array([mine.get(rank) in wanted for rank in range(1, K + 1)])
         recall.append(hits.sum() / len(truth))
         ndcg.append((hits * gains).sum() / gains[: len(truth)].sum())
-    return {"recall20": round(float(np.mean(recall)), 4), "ndcg20": round(float(np.mean(ndcg)), 4)}
+    return {"recall@20": round(float(np.mean(recall)), 4), "ndcg@20": round(float(np.mean(ndcg)), 4)}
 
 
-def fitted(log: Log, seen: DataFrame, meter: Meter) -> tuple[list[Model[Any]], dict[str, float]]:
+def fitted(
+    retrievers: Sequence[Retriever], log: Log, seen: DataFrame, meter: Meter
+) -> tuple[list[Model[Any]], dict[str, float]]:
     """Fit the retrievers; what each cost."""
     costs: dict[str, float] = {}
     models: list[Model[Any]] = []
-    for retriever in RETRIEVERS:
+    for retriever in retrievers:
         before = meter.cpu_seconds()
         model = retriever.fit(log, signal=SIGNAL, interactions=seen)
         models.append(replace(model, frames={name: frame.localCheckpoint() for name, frame in model.frames.items()}))
@@ -93,26 +131,30 @@ def main() -> None:
     """Fit, propose once, judge each retriever and the union."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    folder = parser.parse_args().data
-    train, test = pairs(folder / "lcfn_train.txt.gz"), pairs(folder / "lcfn_test.txt.gz")
+    parser.add_argument("--protocol", choices=sorted(PROTOCOLS), default="lcfn")
+    parser.add_argument("--only", nargs="*", help="names of the retrievers to fit; all by default")
+    args = parser.parse_args()
+    protocol = PROTOCOLS[args.protocol]
+    retrievers = [one for one in protocol.retrievers if not args.only or one.name in args.only]
+    train, test = pairs(args.data / protocol.train), pairs(args.data / protocol.test)
     spark = local_session("retrieval_quality", cores=2, extra={"spark.driver.memory": "2g"})
     log = log_of(spark, train)
     people = spark.createDataFrame([(user, None) for user in test], "user_id string, segment string")
     past = interactions(log.events, as_of=AS_OF, signal=SIGNAL)
     with Meter() as meter, persisted(past) as seen:
-        models, metrics = fitted(log, seen, meter)
+        models, metrics = fitted(retrievers, log, seen, meter)
         before = meter.cpu_seconds()
         assert log.item_index is not None
         audience = Audience(people, seen.withColumn("seen", F.lit(True)), log.item_index)
         found = candidates(audience, models, CandidatesSettings(k=3 * K))
         rows = found.select("user_id", "item_id", "rank", "ranks").collect()
         metrics["candidates_cpu_s"] = round(meter.cpu_seconds() - before, 1)
-    for name in (*(retriever.name for retriever in RETRIEVERS), "union"):
+    for name in (*(retriever.name for retriever in retrievers), "blend"):
         lists: dict[str, dict[int, str]] = {}
         for row in rows:
-            rank = row["rank"] if name == "union" else row["ranks"].get(name)
+            rank = row["rank"] if name == "blend" else row["ranks"].get(name)
             lists.setdefault(row["user_id"], {})[rank] = row["item_id"]
-        metrics |= {f"{name}_{key}": value for key, value in judge(lists, test).items()}
+        metrics |= {f"{key}/{name}": value for key, value in judge(lists, test).items()}
     print(json.dumps({"name": "retrieval_quality", "metrics": metrics, "machine": describe()}))
 
 

@@ -64,6 +64,16 @@ class Config(Environment):
             )
         return self
 
+    @model_validator(mode="after")
+    def _seen_items_can_be_proposed(self) -> Config:
+        idle = [one.name for one in self.retrievers if one.only_seen]
+        if idle and self.candidates.exclude_seen:
+            raise conflict(
+                f"retrievers.{idle[0]} proposes only what users have seen, and candidates.exclude_seen takes that out; "
+                "set candidates.exclude_seen=false, or remove the retriever"
+            )
+        return self
+
     def remarks(self) -> list[str]:
         """Say what is possible but hardly meant."""
         deepest, lengths = max(self.evaluate.ks), {"rank.k": self.rank.k, "candidates.k": self.candidates.k}

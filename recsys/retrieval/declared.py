@@ -75,6 +75,8 @@ class Entry(Section):
     features: ClassVar[tuple[Feature, ...]] = ()
     is_baseline: ClassVar[bool] = False
     """Whether evaluation compares with its list alone, and unknown users are given it."""
+    only_seen: ClassVar[bool] = False
+    """Whether it proposes nothing but what a user has already seen, and so needs `exclude_seen` to be off."""
     not_fitted: ClassVar[frozenset[str]] = frozenset({"name", "k", "weight"})
     """Fields that decide what is proposed, not what is learned."""
 

@@ -1,4 +1,4 @@
-"""The retrievers that there are. A new one is one line in `BUILT_IN`; a plug-in calls `register`."""
+"""The retrievers that there are. A new one is one line in `BUILT_IN` or `OPTIONAL`; a plug-in calls `register`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ BUILT_IN = (
     "recsys.retrieval.popular.retriever.Popular",
 )
 """Classes by their dotted names, loaded when first needed. With their defaults they are the config's default list."""
+
+OPTIONAL = ("recsys.retrieval.buy_again.retriever.BuyAgain",)
+"""Classes that only some data calls for: known, but not in the default list."""
 
 RANKER = "ctr"
 """Kind of the ranker's rows in `models`."""
@@ -60,8 +63,8 @@ def _check_partitions(table: Table, kind: str) -> None:
 
 
 def kinds() -> tuple[str, ...]:
-    """Every kind, the built-in ones first."""
-    own = [_load(dotted).model_fields["kind"].default for dotted in BUILT_IN]
+    """Every kind, the project's own first."""
+    own = [_load(dotted).model_fields["kind"].default for dotted in (*BUILT_IN, *OPTIONAL)]
     return (*own, *(kind for kind in _registered if kind not in own))
 
 

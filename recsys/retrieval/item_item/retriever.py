@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, model_validator
 from pyspark.sql import DataFrame
 
 from recsys.retrieval.base import Model, Retriever
@@ -15,11 +15,13 @@ from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.declared import Feature, ItemFrame
 from recsys.retrieval.item_item.counting import neighbor_lists
 from recsys.retrieval.item_item.following import follow, reached, recent
+from recsys.retrieval.item_item.histories import Cut
 from recsys.retrieval.item_item.kernel import ItemItemKernel, NeighborLists
+from recsys.retrieval.item_item.similarity import ONLY_COUNTS, Formula, Similarity
 from recsys.retrieval.item_item.tables import ITEM_NEIGHBORS
 from recsys.retrieval.reasons import Case, because_cases
 from recsys.retrieval.training import TrainingData
-from recsys.settings import Identifier, NonNegativeFloat, PositiveInt
+from recsys.settings import Identifier, NonNegativeFloat, PositiveFloat, PositiveInt, conflict
 
 
 class ItemItemModel(Model["ItemItem"]):
@@ -60,21 +62,36 @@ class ItemItemModel(Model["ItemItem"]):
 
 
 class ItemItem(Retriever):
-    """Generalized item-item co-occurrence, S_ij = sum over common users of n_u^-b / (n_i^a n_j^c), top K per item i.
+    """Item-item co-occurrence: S_ij from the users of two items, the top `keep` per item i.
 
-    Cosine (b = 0, a = c = .5), asymmetric cosine and RP3-beta (Paudel et al., Updatable, Accurate, Diverse, and
-    Scalable Recommendations for Interactive Applications, TiiS 2017) are special cases. n_u and n_i count whole
-    histories; pairs are made from each user's most recent items only, so that a user costs at most max_history^2 / 2
-    pairs.
+    `generalized` is the sum over common users of n_u^-b / (n_i^a n_j^c); cosine (b = 0, a = c = .5), asymmetric cosine
+    (Aiolli, RecSys 2013) and RP3-beta (Paudel et al., Updatable, Accurate, Diverse, and Scalable Recommendations for
+    Interactive Applications, TiiS 2017) are cases of it. docs/retrieval.md has the formulas of all names.
+    n_u and n_i count whole histories; pairs are made from each user's most recent items only, so that a user costs at
+    most max_history^2 pairs.
     """
 
     kind: Literal["item_item"] = Field("item_item", description="The algorithm")
     name: Identifier = Field("neighbors", description="What its proposals, tables and features go under")
+    similarity: Similarity = Field("generalized", description="How similar two items are, from counts of users")
     keep: PositiveInt = Field(100, description="Neighbors kept per item")
-    max_history: PositiveInt = Field(100, description="Items per user that pairs are made from, the most recent ones")
-    user_power: NonNegativeFloat = Field(0.5, description="b: how much a long history is discounted")
-    source_power: NonNegativeFloat = Field(0.5, description="a: how much a popular source item is discounted")
-    target_power: NonNegativeFloat = Field(0.35, description="c: how much a popular target item is discounted")
+    max_history: PositiveInt = Field(
+        100, description="Items per user that pairs are made from, the most recent ones; a hash decides between equals"
+    )
+    user_power: NonNegativeFloat = Field(0.5, description="b: how much a long history is discounted (`generalized`)")
+    source_power: NonNegativeFloat = Field(
+        0.5,
+        description="a: how much a popular source is discounted (`generalized`; `asymmetric_cosine`, where c is 1 - a)",
+    )
+    target_power: NonNegativeFloat = Field(
+        0.35, description="c: how much a popular target item is discounted (`generalized`, `rp3beta`)"
+    )
+    shrinkage: NonNegativeFloat = Field(
+        0.0, description="A similarity is multiplied by support / (support + shrinkage): less for few users in common"
+    )
+    half_life_days: PositiveFloat | None = Field(
+        None, description="Days after which an interaction counts half in each of its pairs; null: no decay"
+    )
     min_support: PositiveInt = Field(2, description="Fewest users in common")
     recent_items: PositiveInt = Field(20, description="Recent items of a user whose neighbors are proposed")
 
@@ -87,15 +104,48 @@ class ItemItem(Retriever):
     )
     not_fitted = Retriever.not_fitted | {"recent_items"}
 
+    @model_validator(mode="after")
+    def _settings_that_count(self) -> ItemItem:
+        idle = sorted((self.model_fields_set & set(_POWERS)) - _used_powers(self.similarity))
+        if idle:
+            raise conflict(
+                f"similarity {self.similarity} takes no {' and no '.join(idle)}; leave them out, or set similarity: "
+                "generalized"
+            )
+        if self.similarity in ONLY_COUNTS and self.half_life_days is not None:
+            raise conflict(
+                f"similarity {self.similarity} counts users, who can't count half; leave out half_life_days, or set "
+                "similarity: generalized"
+            )
+        if self.similarity == "asymmetric_cosine" and self.source_power > 1:
+            raise conflict(f"source_power of asymmetric_cosine lies between 0 and 1 (found {self.source_power:g})")
+        return self
+
+    @property
+    def formula(self) -> Formula:
+        """The similarity with the powers that its name stands for."""
+        b, a, c = self.user_power, self.source_power, self.target_power
+        powers = {"generalized": (b, a, c), "asymmetric_cosine": (0.0, a, 1.0 - a), "rp3beta": (1.0, 1.0, c)}
+        return Formula(self.similarity, powers.get(self.similarity, (0.0, 0.5, 0.5)), self.shrinkage)
+
     def learn(self, data: TrainingData) -> ItemItemModel:
         """Count common users. Only the size of the item index is looked at before the frame is used."""
+        as_of = int(data.as_of.timestamp() * 1_000_000)
+        cut = Cut(self.max_history, self.formula, self.half_life_days, as_of)
         lists = neighbor_lists(
             data.interactions,
             data.item_index,
+            cut=cut,
             keep=self.keep,
-            max_history=self.max_history,
-            powers=(self.user_power, self.source_power, self.target_power),
             min_support=self.min_support,
             broadcast_limit_mb=data.broadcast_limit_mb,
         )
         return ItemItemModel(self, {"neighbors": lists}, data.audience, broadcast_limit_mb=data.broadcast_limit_mb)
+
+
+_POWERS = ("user_power", "source_power", "target_power")
+
+
+def _used_powers(similarity: Similarity) -> set[str]:
+    used = {"generalized": set(_POWERS), "asymmetric_cosine": {"source_power"}, "rp3beta": {"target_power"}}
+    return used.get(similarity, set())
