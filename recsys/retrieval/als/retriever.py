@@ -124,12 +124,15 @@ class Als(Retriever):
         ConfigError
             If its equations can't be solved with these settings.
         """
-        with persisted(self._pairs(data)) as pairs, step("prepare ALS") as this:
-            items = enough_users(pairs, least=self.min_item_events)
-            blocks = self.blocks or max(2, -(-interactions_of(items) // _PAIRS_PER_BLOCK))
+        with persisted(self._pairs(data)) as pairs:
+            with step("join interactions with indexes") as this:
+                items = enough_users(pairs, least=self.min_item_events)
+                this.rows = found = interactions_of(items)
+            blocks = self.blocks or max(2, -(-found // _PAIRS_PER_BLOCK))
             with persisted(self._entries(pairs, items, blocks)) as ready:
-                size = measured(ready)
-                this.rows = size.interactions
+                with step("order interactions") as this:
+                    size = measured(ready)
+                    this.rows = size.interactions
                 pairs.unpersist()
                 if size.users < 2 or size.items < 2:
                     raise NothingToDo(self._too_little(data, size))
@@ -189,8 +192,7 @@ class Als(Retriever):
             "item_factors": with_ids(fitted.itemFactors, data.item_index, "item_id"),
         }
         metrics = {name: float(value) for name, value in figures.items()}
-        settings = self.model_copy(update=asdict(fit) if self.implicit else {**asdict(fit), "alpha": self.alpha})
-        return AlsModel(settings, frames, data.audience, metrics, data.broadcast_limit_mb)
+        return AlsModel(self, frames, data.audience, metrics, data.broadcast_limit_mb)
 
 
 def with_ids(factors: DataFrame, index: DataFrame, id_column: str) -> DataFrame:
