@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -122,8 +123,10 @@ def main() -> None:
             for name, go in (("ours", ours), ("mllib", lambda: by_mllib(ready))):
                 before = meter.cpu_seconds()
                 go()
+                cost = round(meter.cpu_seconds() - before, 2)
+                print(f"turn {turn}: {name} {cost} CPU-seconds", file=sys.stderr)
                 if turn:
-                    costs[name].append(round(meter.cpu_seconds() - before, 2))
+                    costs[name].append(cost)
     ratio = statistics.median(a / b for a, b in zip(costs["ours"], costs["mllib"], strict=True))
     metrics = {"overhead_vs_mllib": round(ratio, 3), "cpu_s": costs}
     print(json.dumps({"name": "als", "metrics": metrics, "machine": describe()}))
