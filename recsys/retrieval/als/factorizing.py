@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from pyspark.ml.recommendation import ALSModel
 
 _CHECKPOINT_INTERVAL = 10
+_SCALE = 100_000.0
+"""Weights are summed as integers of this fraction, so that no sum depends on the order of its terms."""
+_LARGEST_WEIGHT = 1e4
+"""Largest weight of a pair in the mean: one outlier must neither decide it nor overflow the sum."""
 _SINGULAR = ("SingularMatrixException", "is not positive definite")
 
 
@@ -46,15 +50,14 @@ def ordered(pairs: DataFrame, *, blocks: int, least: int) -> DataFrame:
 
 
 def measured(ready: DataFrame) -> Size:
-    """Count users, items and interactions, and add up their weight exactly."""
+    """Count users, items and interactions, and add up their weights exactly."""
     row = ready.agg(
         F.count_if("first").alias("users"),
         F.count_distinct("item_idx").alias("items"),
         F.count("*").alias("interactions"),
-        # Of floats, so that no sum depends on the order of its terms; weights are exact to a millionth.
-        F.sum(F.col("weight").cast("decimal(22,6)")).alias("weight"),
+        F.sum((F.least("weight", F.lit(_LARGEST_WEIGHT)) * _SCALE).cast("bigint")).alias("units"),
     ).collect()[0]
-    return Size(row["users"], row["items"], row["interactions"], float(row["weight"] or 0))
+    return Size(row["users"], row["items"], row["interactions"], (row["units"] or 0) / _SCALE)
 
 
 def factorized(ready: DataFrame, fit: Fit, *, implicit: bool, blocks: int, seed: int, key: str) -> ALSModel:
