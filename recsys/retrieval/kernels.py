@@ -61,13 +61,21 @@ class Proposals:
 
 
 class Excluded:
-    """Pairs of user row and item position that must not be proposed."""
+    """Pairs of user row (ascending) and item position that must not be proposed."""
 
     def __init__(self, user: Ints, item: Ints, n_users: int, n_items: int) -> None:
         self.n_users, self.n_items = n_users, n_items
         known = item >= 0
         self._keys = user[known] * n_items + item[known]
         self.counts: Ints = np.bincount(user[known], minlength=n_users).astype(np.int64)
+
+    def among(self, users: Ints) -> tuple[Ints, Ints]:
+        """Return the pairs of some users: places in `users` (distinct rows), and positions of items."""
+        lengths, ends = self.counts[users], np.cumsum(self.counts)
+        place = np.repeat(np.arange(len(users)), lengths)
+        first = ends[users] - lengths - (np.cumsum(lengths) - lengths)
+        keys = self._keys[np.repeat(first, lengths) + np.arange(len(place))]
+        return place, keys - users[place] * self.n_items
 
     @cached_property
     def _bits(self) -> NDArray[np.bool_] | None:

@@ -8,8 +8,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from recsys.data import MODELS
-from recsys.errors import NothingToDo
+from recsys.errors import ConfigError, NothingToDo
 from recsys.retrieval.als.retriever import Als
+from recsys.retrieval.settings import SignalSettings
 from recsys.retrieval.training import TrainingData
 from recsys.store.models import stamped, version_row
 from tests.retrieval.shop import AS_OF, FUTURE, SIGNAL, Row, log_of, made_up, table
@@ -58,6 +59,41 @@ def test_explicit_reports_its_error(spark: SparkSession) -> None:
 def test_too_little_data_is_said_in_one_sentence(spark: SparkSession, rows: list[Row]) -> None:
     with pytest.raises(NothingToDo, match=r"als found \d interactions before 2024-03-01T00:00:00Z"):
         Als(rank=2).fit(log_of(spark, rows), signal=SIGNAL)
+
+
+def test_what_is_not_given_comes_from_the_data_and_can_be_read(spark: SparkSession) -> None:
+    rows = [Row(f"u{u}", f"i{i}", "view") for u in range(4) for i in range(6) if (u + i) % 2]
+    model = Als(iterations=1).fit(log_of(spark, rows), signal=SIGNAL)
+    # 12 pairs of weight 1 among 4 x 6: alpha .05 x 24 / 12 is below its bound of 1; the rank at its least.
+    figures = {"rank": 8.0, "iterations": 1.0, "reg": 0.1, "alpha": 1.0, "users": 4.0, "items": 6.0}
+    assert model.metrics == {**figures, "interactions": 12.0}
+
+
+@pytest.mark.parametrize(
+    ("settings", "rows", "sentence"),
+    [
+        (Als(implicit=False), [Row("u", "a"), Row("v", "a")], "log has events of the types view alone; set it to true"),
+        (Als(implicit=False), [Row("u", "a", "rating")], "retrievers.als.implicit is false, but the ratings have no"),
+        (
+            Als(),
+            [Row("u", "a", "search"), Row("v", "a", "cart")],
+            "types cart, search alone, .* set signal.weights.cart",
+        ),
+    ],
+)
+def test_no_interactions_name_the_key(spark: SparkSession, settings: Als, rows: list[Row], sentence: str) -> None:
+    with pytest.raises(NothingToDo, match=f"als found 0 interactions before 2024-03-01T00:00:00Z: .*{sentence}"):
+        settings.fit(log_of(spark, rows), signal=SIGNAL)
+
+
+def test_equations_without_a_solution_are_said_in_one_sentence(spark: SparkSession) -> None:
+    rows = [Row(f"u{u}", f"i{i}", "view", value=1.0) for u in range(3) for i in range(3)]
+    with pytest.raises(ConfigError, match=r"reg 0 and rank 8; raise retrievers.als.reg \(null chooses one\), or lower"):
+        Als(rank=8, reg=0, iterations=2).fit(log_of(spark, rows), signal=SIGNAL)
+    rows[0] = Row("u0", "i0", "view", value=1e12)
+    signal = SignalSettings(weights={"view": 1.0}, use_value="linear")
+    with pytest.raises(ConfigError, match=r"the largest weight or rating of a pair is 1e\+08 and the median 1; clean"):
+        Als(rank=2, reg=0, alpha=1, iterations=5).fit(log_of(spark, rows), signal=signal)
 
 
 def test_the_row_of_a_version_fits_its_table(spark: SparkSession) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from recsys.retrieval import kernels
+from recsys.retrieval.als import kernel
 from recsys.retrieval.als.kernel import ItemMatrix, search
 from recsys.retrieval.fusion import fuse
 from recsys.retrieval.item_item.kernel import NeighborLists, add_up
@@ -71,6 +72,35 @@ def test_a_users_result_does_not_depend_on_the_batch_or_on_the_block() -> None:
     all_of = search(ItemMatrix(np.arange(1000), items), np.array([7]), users[7:8], k=1000, excluded=none)
     scores = dict(zip(all_of.item.tolist(), all_of.score.tolist(), strict=True))
     assert [scores[i] for i in half.item.tolist()] == half.score.tolist()
+
+
+@pytest.mark.parametrize(("users_at_once", "items_at_once"), [(7, 1 << 15), (64, 50), (3, 1)])
+def test_search_is_exact_in_blocks(monkeypatch: pytest.MonkeyPatch, users_at_once: int, items_at_once: int) -> None:
+    """Lists that float32 orders wrongly, ties over the edges of blocks, and a user whom everything suits alike."""
+    random = np.random.default_rng(4)
+    items = random.integers(-2, 3, size=(333, 3)).astype(np.float32)
+    items[:40] = 1 + random.integers(0, 3, size=(40, 3)).astype(np.float32) * 2.0**-23
+    users = random.normal(size=(20, 3)).astype(np.float32) * np.float32(1e18)
+    users[5] = 0
+    excluded = {(int(u), int(i)) for u, i in random.integers(0, (20, 333), size=(900, 2))}
+    monkeypatch.setattr(kernel, "_USERS", users_at_once)
+    monkeypatch.setattr(kernel, "_ITEMS", items_at_once)
+    pairs = excluded_of(excluded, 20, 333)
+    found = search(ItemMatrix(np.arange(333), items), np.arange(20), users, k=6, excluded=pairs)
+    assert found_rows(found) == brute_force(items, users, 6, excluded)
+
+
+def test_a_whitelist_still_fills_the_list() -> None:
+    items, users = np.arange(1, 7, dtype=np.float32)[:, None], np.ones((2, 1), np.float32)
+    # Of ten items in the catalog those at 1, 3, 5, 6, 8 and 9 may be proposed; 9 and 8 are seen by the second user.
+    matrix = ItemMatrix(np.array([1, 3, 5, 6, 8, 9]), items)
+    found = search(matrix, np.array([2, 4]), users, k=3, excluded=excluded_of({(4, 8), (4, 9), (4, 0)}, 5, 10))
+    assert found_rows(found) == [(2, 9, 1), (2, 8, 2), (2, 6, 3), (4, 6, 1), (4, 5, 2), (4, 3, 3)]
+
+
+def test_excluded_among_some_users() -> None:
+    place, item = excluded_of({(0, 1), (2, 3), (2, 0), (4, 4)}, 5, 5).among(np.array([2, 3, 4]))
+    assert list(zip(place.tolist(), item.tolist(), strict=True)) == [(0, 0), (0, 3), (2, 4)]
 
 
 def test_excluded_answers_the_same_dense_and_sparse(monkeypatch: pytest.MonkeyPatch) -> None:

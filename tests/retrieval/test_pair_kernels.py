@@ -67,7 +67,7 @@ def users() -> Batch:
 @pytest.mark.parametrize("kernel", [als(), item_item(), popular()], ids=lambda kernel: type(kernel).__name__)
 @pytest.mark.parametrize("k", [5, 200])
 def test_score_is_that_of_the_proposal(kernel: PairKernel, users: Batch, k: int) -> None:
-    """For ALS a short list is found by faiss, and a long one by scoring everything."""
+    """For ALS a short list is found among a few contenders, and a long one by scoring everything."""
     none = Excluded(np.zeros(0, np.int64), np.zeros(0, np.int64), N_USERS, N_ITEMS)
     made = kernel.propose(users, k=k, excluded=none)
     order = RANDOM.permutation(len(made.user))

@@ -1,27 +1,32 @@
-"""Exact top-k by inner product for a batch of users, and figures of any pair: faiss and numpy."""
+"""Exact top-k by inner product for a batch of users, and figures of any pair: numpy, one matrix product per block."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-import faiss
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys import arrow
 from recsys.retrieval.als.affinity import affinities, centroids, dense
-from recsys.retrieval.kernels import Batch, Excluded, Floats, Ints, Proposals, best, joined, nothing, where_in
+from recsys.retrieval.kernels import Batch, Excluded, Floats, Ints, Proposals, joined, nothing, ranks_within, where_in
 
 Vectors = NDArray[np.float32]
 
-_MARGIN = 8
-"""Items fetched beyond what is needed, so that ties at the cut are nearly always seen whole."""
-_CHUNK = 1 << 22
-"""Numbers held at once where a step needs a dense block."""
+Found = tuple[Ints, Ints, Floats]
+"""Rows of users, positions of items, scores."""
+
+_USERS = 128
+"""Users that one matrix product works on."""
+_ITEMS = 1 << 15
+"""Items that one matrix product works on: with `_USERS`, 16 MiB of scores at once."""
+_GROUPS = 16
+"""Groups of items per item asked for, whose best scores tell where a list ends at the latest."""
+_ENTRIES = 1 << 12
+"""Scores in float64 that are computed at once: what stays in a core's cache takes half the time."""
 
 
 @dataclass
@@ -30,17 +35,6 @@ class ItemMatrix:
 
     positions: Ints
     vectors: Vectors
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"positions": self.positions, "vectors": self.vectors}
-
-    @cached_property
-    def index(self) -> Any:
-        """The exact inner-product index; built once per worker process."""
-        faiss.omp_set_num_threads(1)
-        index = faiss.IndexFlatIP(self.vectors.shape[1])
-        index.add(self.vectors)
-        return index
 
     @cached_property
     def longest(self) -> float:
@@ -75,67 +69,80 @@ class AlsKernel:
 
 
 def search(items: ItemMatrix, users: Ints, vectors: Vectors, *, k: int, excluded: Excluded) -> Proposals:
-    """Exact top-k by inner product: fetched by faiss in float32, scored and ordered in float64.
+    """Exact top-k by inner product: chosen in float32, scored and ordered in float64, ties by position.
 
-    Each user's own number of excluded items decides how many are fetched. Where float32 can't tell for sure that the
-    k-th was fetched (many equal vectors), that user's scores are computed in full.
+    A matrix product gives all scores of a block in float32. The k-th best score is at least the k-th best among the
+    best of disjoint groups of items; what lies clearly below it, by more than float32 can be wrong, is out. The few
+    that are left are scored in float64, so the result depends neither on the batch nor on the blocks.
 
     Parameters
     ----------
     users : int array
         Rows of the batch that the vectors belong to, ascending.
     """
-    n = len(items.positions)
-    if not n or not len(users):
+    if not len(items.positions) or not len(users):
         return nothing()
-    wanted = np.minimum(k + excluded.counts[users] + _MARGIN, n)
-    # Powers of two: a batch takes a few searches, and only users with many exclusions fetch much.
-    fetch = np.minimum(1 << np.ceil(np.log2(wanted)).astype(np.int64), n)
-    parts = []
-    for size in np.unique(fetch):
-        rows = np.flatnonzero(fetch == size)
-        for chunk in np.array_split(rows, -(-len(rows) * int(size) * vectors.shape[1] // _CHUNK)):
-            parts.append(_search_equal(items, users[chunk], vectors[chunk], int(size), k, excluded))
-    return Proposals.of(parts)
+    starts = range(0, len(users), _USERS)
+    parts = [_search(items, users[at : at + _USERS], vectors[at : at + _USERS], k, excluded) for at in starts]
+    user, item, score = joined(parts)
+    return Proposals(user, item, ranks_within(user), score)
 
 
-def _search_equal(
-    items: ItemMatrix, users: Ints, vectors: Vectors, size: int, k: int, excluded: Excluded
-) -> tuple[Ints, Ints, Floats]:
-    """Search for users who all need the same number of items."""
-    n = len(items.positions)
-    sure = np.ones(len(users), dtype=np.bool_)
-    found = []
-    if 2 * size >= n:
-        sure[:] = False
-    else:
-        reached, rows = items.index.search(np.ascontiguousarray(vectors), size)
-        rows = np.sort(rows.astype(np.int64), axis=1)
-        precise = vectors.astype(np.float64)
-        score = (items.vectors[rows].astype(np.float64) * precise[:, None, :]).sum(axis=2)
-        item = items.positions[rows]
-        score[excluded.has(users[:, None], item)] = -np.inf
-        order = np.argsort(-score, axis=1, kind="stable")[:, :k]
-        item, score = np.take_along_axis(item, order, axis=1), np.take_along_axis(score, order, axis=1)
-        slack = vectors.shape[1] * 2.0**-22 * np.sqrt((precise**2).sum(axis=1)) * items.longest
-        sure = (rows[:, 0] >= 0) & (score[:, -1] > reached[:, -1] + slack)
-        found = [(np.repeat(users[sure], score.shape[1]), item[sure].ravel(), score[sure].ravel())]
-    return joined(
-        [*found, *(_search_all(items, int(users[i]), vectors[i], k, excluded) for i in np.flatnonzero(~sure))]
-    )
+def _search(items: ItemMatrix, users: Ints, vectors: Vectors, k: int, excluded: Excluded) -> Found:
+    """Search for a few users at once."""
+    place, row = _contenders(items, users, vectors, k, excluded)
+    if len(place) > _USERS * _ITEMS and len(users) > 1:
+        # Equal scores without end, as for users without a taste: one by one, so that memory stays bounded.
+        return joined(_search(items, users[i : i + 1], vectors[i : i + 1], k, excluded) for i in range(len(users)))
+    score = _products(items.vectors, vectors, row, place)
+    order = np.argsort(-score, kind="stable")
+    order = order[np.argsort(place[order].astype(np.int16), kind="stable")]
+    order = order[ranks_within(place[order]) <= k]
+    return users[place[order]], items.positions[row[order]], score[order]
 
 
-def _search_all(items: ItemMatrix, user: int, vector: Vectors, k: int, excluded: Excluded) -> tuple[Ints, Ints, Floats]:
-    """Score every item for one user."""
-    precise = vector.astype(np.float64)
-    step = max(1, _CHUNK // max(1, len(vector)))
-    score = np.concatenate(
-        [
-            (items.vectors[start : start + step].astype(np.float64) * precise).sum(axis=1)
-            for start in range(0, len(items.vectors), step)
-        ]
-    )
-    rows = np.flatnonzero(~excluded.has(np.full(1, user), items.positions))
-    same = np.full(len(rows), user, dtype=np.int64)
-    chosen, _ = best(same, rows, score[rows], k)
-    return same[chosen], items.positions[rows[chosen]], score[rows[chosen]]
+def _contenders(
+    items: ItemMatrix, users: Ints, vectors: Vectors, k: int, excluded: Excluded
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Leave out what can't be among the `k` best: places in `users` and rows of the matrix, by both."""
+    precise = vectors.astype(np.float64)
+    # Powers of 2 change no order, and bring all scores below 1: so one figure bounds how wrong they are.
+    _, exponent = np.frexp(np.sqrt((precise**2).sum(axis=1)) * items.longest)
+    scaled = np.ldexp(vectors, -exponent[:, None])
+    slack = np.float32(vectors.shape[1] * 2.0**-22)
+    who, item = excluded.among(users)
+    away = where_in(items.positions, item)
+    cut, found = np.full(len(users), -np.inf, np.float32), []
+    for start in range(0, len(items.vectors), _ITEMS):
+        score = scaled @ items.vectors[start : start + _ITEMS].T
+        here = (away >= start) & (away < start + score.shape[1])
+        score[who[here], away[here] - start] = -np.inf
+        cut = np.maximum(cut, _kth(score, k) - slack)
+        place, row = np.divmod(np.flatnonzero(score >= cut[:, None]), score.shape[1])
+        found.append((place, row + start, score[place, row]))
+    place, row, reached = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+    # Earlier blocks were cut at less; and without a cut, what is excluded came along.
+    kept = np.flatnonzero((reached >= cut[place]) & (reached > -np.inf))
+    kept = kept[np.argsort(place[kept], kind="stable")] if len(found) > 1 else kept
+    return place[kept], row[kept]
+
+
+def _kth(score: NDArray[np.float32], k: int) -> NDArray[np.float32]:
+    """A score that at least `k` items of each row reach, close to the k-th best; -inf where there are fewer."""
+    n = score.shape[1]
+    if n < k:
+        return np.full(len(score), -np.inf, np.float32)
+    size = max(1, n // (_GROUPS * k))
+    groups = n // size
+    # The best of each of many groups: nearly all of the k best are alone in theirs.
+    heads = score if size == 1 else score[:, : size * groups].reshape(len(score), size, groups).max(axis=1)
+    return np.asarray(np.partition(heads, groups - k, axis=1)[:, groups - k])
+
+
+def _products(items: Vectors, users: Vectors, row: NDArray[np.intp], place: NDArray[np.intp]) -> Floats:
+    """Inner products in float64, added up as `affinities` does."""
+    precise, score = users.astype(np.float64), np.empty(len(row))
+    for start in range(0, len(row), _ENTRIES):
+        at = slice(start, start + _ENTRIES)
+        score[at] = (items[row[at]].astype(np.float64) * precise[place[at]]).sum(axis=1)
+    return score

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import reduce
+from dataclasses import asdict
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -14,10 +14,13 @@ from pyspark.sql import functions as F
 
 from recsys import arrow
 from recsys.errors import NothingToDo
-from recsys.progress import step
+from recsys.progress import note, step
 from recsys.retrieval.als.affinity import RECENT
+from recsys.retrieval.als.factorizing import enough_users, factorized, interactions_of, measured, ordered, rmse
 from recsys.retrieval.als.kernel import AlsKernel, ItemMatrix
+from recsys.retrieval.als.reasons import why_none
 from recsys.retrieval.als.relating import related
+from recsys.retrieval.als.sizing import Size, fit_for
 from recsys.retrieval.als.tables import ALS_ITEM_FACTORS, ALS_USER_FACTORS
 from recsys.retrieval.als.topk import top_k
 from recsys.retrieval.audience import column_name
@@ -31,7 +34,6 @@ from recsys.retrieval.training import TrainingData
 from recsys.settings import Identifier, NonNegativeFloat, PositiveInt
 
 _PAIRS_PER_BLOCK = 1_000_000
-_CHECKPOINT_INTERVAL = 10
 
 
 class AlsModel(Model["Als"]):
@@ -80,10 +82,14 @@ class Als(Retriever):
 
     kind: Literal["als"] = Field("als", description="The algorithm")
     name: Identifier = Field("als", description="What its proposals, tables and features go under")
-    rank: PositiveInt = Field(64, description="Length of the factors")
-    iterations: PositiveInt = Field(10, description="Alternations")
-    reg: NonNegativeFloat = Field(0.1, description="Regularization; MLlib scales it by each row's count")
-    alpha: NonNegativeFloat = Field(4.0, description="Confidence per unit of weight (implicit feedback)")
+    rank: PositiveInt | None = Field(None, description="Length of the factors; null: from the size of the data")
+    iterations: PositiveInt | None = Field(None, description="Alternations; null: 12, or 15 for ratings")
+    reg: NonNegativeFloat | None = Field(
+        None, description="Regularization, which MLlib scales by each row's count; null: from the size of the data"
+    )
+    alpha: NonNegativeFloat | None = Field(
+        None, description="Confidence per unit of weight (implicit feedback); null: from the density of the data"
+    )
     implicit: bool = Field(True, description="Implicit feedback; false fits the values themselves (ratings)")
     blocks: PositiveInt | None = Field(
         None, description="Blocks of users and of items; null: from the number of interactions"
@@ -115,26 +121,34 @@ class Als(Retriever):
         ------
         NothingToDo
             If fewer pairs remain than a factorization needs.
+        ConfigError
+            If its equations can't be solved with these settings.
         """
-        with persisted(self._pairs(data)) as pairs, persisted(self._frequent(pairs)) as counted:
-            metrics = self._size(counted, data)
-            blocks = self.blocks or max(2, -(-int(metrics["interactions"]) // _PAIRS_PER_BLOCK))
-            ordered = counted.repartition(blocks, "user_idx").sortWithinPartitions("user_idx", "item_idx")
-            with persisted(ordered) as ready, step("fit ALS") as this:
-                # Within one partition, rows are counted without a shuffle.
-                this.rows = ready.coalesce(1).count()
+        with persisted(self._pairs(data)) as pairs:
+            with step("join interactions with indexes") as this:
+                items = enough_users(pairs, least=self.min_item_events)
+                this.rows = found = interactions_of(items)
+            blocks = self.blocks or max(2, -(-found // _PAIRS_PER_BLOCK))
+            with persisted(self._entries(pairs, items, blocks)) as ready:
+                with step("order interactions") as this:
+                    size = measured(ready)
+                    this.rows = size.interactions
                 pairs.unpersist()
-                return self._fit(ready, data, blocks, metrics)
+                if size.users < 2 or size.items < 2:
+                    raise NothingToDo(self._too_little(data, size))
+                return self._fit(ready, data, blocks, size)
 
     def entries(self, data: TrainingData) -> DataFrame:
         """Return `user_idx, item_idx, weight`: pairs of indexed users and items that have enough company.
 
         Rare items are dropped first and users are counted on what is left, once; nothing is iterated.
         """
-        return self._frequent(self._pairs(data))
+        pairs = self._pairs(data)
+        items = enough_users(pairs, least=self.min_item_events)
+        return self._entries(pairs, items, 2).select("user_idx", "item_idx", "weight")
 
     def _pairs(self, data: TrainingData) -> DataFrame:
-        """All pairs of indexed users and items: each step of `_frequent` reads them twice."""
+        """All pairs of indexed users and items."""
         if self.implicit:
             found = data.interactions
         else:
@@ -145,52 +159,40 @@ class Als(Retriever):
             .select("user_idx", "item_idx", F.col("weight").cast("float").alias("weight"))
         )
 
-    def _frequent(self, pairs: DataFrame) -> DataFrame:
-        frequent = _at_least(pairs, "item_idx", self.min_item_events)
-        return _at_least(frequent, "user_idx", self.min_user_events)
+    def _entries(self, pairs: DataFrame, items: DataFrame, blocks: int) -> DataFrame:
+        frequent = pairs.join(items, on="item_idx", how="left_semi")
+        return ordered(frequent, blocks=blocks, least=self.min_user_events)
 
-    def _size(self, entries: DataFrame, data: TrainingData) -> dict[str, float]:
-        row = entries.agg(
-            F.count("*").alias("interactions"),
-            (F.min("user_idx") < F.max("user_idx")).alias("several_users"),
-            (F.min("item_idx") < F.max("item_idx")).alias("several_items"),
-        ).collect()[0]
-        if not (row["several_users"] and row["several_items"]):
-            raise NothingToDo(
-                f"{self.name} found {row['interactions']} interactions before {data.as_of:%Y-%m-%dT%H:%M:%SZ} among "
-                f"users with at least {self.min_user_events} items and items with at least {self.min_item_events} "
-                "users; lower its min_user_events and min_item_events, widen signal.window_days, or choose a later "
-                "--as-of"
-            )
-        return {"interactions": float(row["interactions"])}
+    def _too_little(self, data: TrainingData, size: Size) -> str:
+        found = f"{self.name} found {size.interactions} interactions before {data.as_of:%Y-%m-%dT%H:%M:%SZ}"
+        key = f"retrievers.{self.name}"
+        if not size.interactions and (reason := why_none(data, implicit=self.implicit, key=key)):
+            return f"{found}: {reason}"
+        return (
+            f"{found} among users with at least {self.min_user_events} items and items with at least "
+            f"{self.min_item_events} users; lower its min_user_events and min_item_events, widen signal.window_days, "
+            "or choose a later --as-of"
+        )
 
-    def _fit(self, ready: DataFrame, data: TrainingData, blocks: int, metrics: dict[str, float]) -> AlsModel:
-        # Loaded here: MLlib takes a while, and most who name this class do not fit it.
-        from pyspark.ml.recommendation import ALS
-
-        fitted = ALS(
-            rank=self.rank,
-            maxIter=self.iterations,
-            regParam=self.reg,
-            alpha=self.alpha,
-            implicitPrefs=self.implicit,
-            numUserBlocks=blocks,
-            numItemBlocks=blocks,
-            seed=self.seed,
-            userCol="user_idx",
-            itemCol="item_idx",
-            ratingCol="weight",
-            coldStartStrategy="nan",
-            checkpointInterval=_CHECKPOINT_INTERVAL,
-        ).fit(ready)
-        figures = {**metrics, **_sizes(users=fitted.userFactors, items=fitted.itemFactors)}
+    def _fit(self, ready: DataFrame, data: TrainingData, blocks: int, size: Size) -> AlsModel:
+        fit = fit_for(
+            size, implicit=self.implicit, rank=self.rank, iterations=self.iterations, reg=self.reg, alpha=self.alpha
+        )
+        note(
+            f"{self.name}: rank {fit.rank}, {fit.iterations} iterations, reg {fit.reg:g}, alpha {fit.alpha:g} for "
+            f"{size.users:,} users, {size.items:,} items and {size.interactions:,} interactions"
+        )
+        with step("fit ALS"):
+            fitted = factorized(ready, fit, implicit=self.implicit, blocks=blocks, seed=self.seed, key=self.name)
+        figures = {**asdict(fit), "users": size.users, "items": size.items, "interactions": size.interactions}
         if not self.implicit:
-            figures["train_rmse"] = _rmse(fitted.transform(ready))
+            figures["train_rmse"] = rmse(fitted.transform(ready))
         frames = {
             "user_factors": with_ids(fitted.userFactors, data.user_index, "user_id"),
             "item_factors": with_ids(fitted.itemFactors, data.item_index, "item_id"),
         }
-        return AlsModel(self, frames, data.audience, figures, data.broadcast_limit_mb)
+        metrics = {name: float(value) for name, value in figures.items()}
+        return AlsModel(self, frames, data.audience, metrics, data.broadcast_limit_mb)
 
 
 def with_ids(factors: DataFrame, index: DataFrame, id_column: str) -> DataFrame:
@@ -198,24 +200,3 @@ def with_ids(factors: DataFrame, index: DataFrame, id_column: str) -> DataFrame:
     return factors.select(F.col("id").cast("int").alias("idx"), F.col("features").alias("factors")).join(
         index.select("idx", id_column), on="idx", how="inner"
     )
-
-
-def _at_least(pairs: DataFrame, column: str, least: int) -> DataFrame:
-    if least <= 1:
-        return pairs
-    enough = pairs.groupBy(column).agg(F.count("*").alias("n")).where(F.col("n") >= least).select(column)
-    return pairs.join(enough, on=column, how="left_semi")
-
-
-def _sizes(**frames: DataFrame) -> dict[str, float]:
-    """Count the rows of frames in one query."""
-    named = [frame.select(F.lit(name).alias("name")) for name, frame in frames.items()]
-    counted = reduce(DataFrame.unionByName, named).groupBy("name").count().collect()
-    return dict.fromkeys(frames, 0.0) | {row["name"]: float(row["count"]) for row in counted}
-
-
-def _rmse(predicted: DataFrame) -> float:
-    error = F.col("prediction") - F.col("weight")
-    # Rounded: the sum's last bits depend on the order in which partitions arrive.
-    value = predicted.agg(F.sqrt(F.avg(error * error))).collect()[0][0]
-    return round(float(value), 6)

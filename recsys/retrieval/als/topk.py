@@ -1,4 +1,4 @@
-"""Exact top-k from factors on executors: faiss inside `mapInArrow`, item factors broadcast, no shuffle of scores."""
+"""Exact top-k from factors on executors: a kernel inside `mapInArrow`, item factors broadcast, no shuffle of scores."""
 
 from __future__ import annotations
 
@@ -78,11 +78,11 @@ def top_k(
     else:
         packed = packed.join(excluded_idx(exclude, items), on="user_id", how="left")
     if tiles == 1:
-        return _search_block(packed, items, k)
+        return search_packed(packed, items, k)
     tile = F.pmod(F.xxhash64("item_id"), F.lit(tiles))
-    found = _search_block(packed, items.where(tile == 0), k)
+    found = search_packed(packed, items.where(tile == 0), k)
     for i in range(1, tiles):
-        found = found.unionByName(_search_block(packed, items.where(tile == i), k))
+        found = found.unionByName(search_packed(packed, items.where(tile == i), k))
     return first_k(found.drop("rank"), k)
 
 
@@ -112,7 +112,18 @@ def load_block(items: DataFrame) -> Block:
     return Block(table["item_id"].combine_chunks(), places, ItemMatrix(np.arange(len(idx), dtype=np.int64), vectors))
 
 
-def _search_block(packed: DataFrame, items: DataFrame, k: int) -> DataFrame:
+def search_packed(packed: DataFrame, items: DataFrame, k: int) -> DataFrame:
+    """Search one block of items: they come to the driver, and are broadcast.
+
+    Parameters
+    ----------
+    packed : DataFrame
+        `user_id, factors, excluded`: distinct users, each with an array of `idx` that are left out, or null.
+    items : DataFrame
+        `idx, item_id, factors`.
+    k : int
+        Most rows per user.
+    """
     block: Broadcast[Block] = share(packed.sparkSession, load_block(items))
     return packed.mapInArrow(_searcher(block, k), SCHEMA)
 
