@@ -37,7 +37,6 @@ setup(
         "pyarrow>=16,<20",
         "pydantic>=2.10,<3",
         "pyyaml>=6",
-        "faiss-cpu>=1.9",
         "scipy>=1.11",
         "deltalake>=1.0",
         "duckdb>=1.1",
