@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 
 from recsys import progress
 from recsys.features.examples import ORIGINS
+from recsys.store.files import remove
 
 MANIFEST: Final = "manifest.json"
 LIST: Final = "list_id"
@@ -59,19 +60,19 @@ def export(frame: DataFrame, path: str, *, shards: Mapping[str, int], key: str =
     with progress.step("export the snapshot") as this:
         files = _Files(spark, path)
         staging = f"{path.rstrip('/')}.writing"
-        files.remove(staging)
+        remove(spark, staging)
         unit = LIST if LIST in frame.columns else key
         cuts = _cuts(frame, shards, unit)
         _write(frame, staging, cuts, unit, key)
-        files.remove(f"{path}/{MANIFEST}")
-        files.remove(path)
+        remove(spark, f"{path}/{MANIFEST}")
+        remove(spark, path)
         manifest: dict[str, Any] = {"version": 1, "columns": dict(frame.drop("split").dtypes), "splits": {}}
         for split, cut in sorted(cuts.items()):
             manifest["splits"][split] = [
                 files.move_shard(f"{staging}/split={split}/shard={number}", f"{split}/part-{number:05d}.parquet", rows)
                 for number, rows in enumerate(cut.rows)
             ]
-        files.remove(staging)
+        remove(spark, staging)
         files.write(MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
         totals = {split: sum(cut.rows) for split, cut in cuts.items()}
         this.rows = sum(totals.values())
@@ -153,10 +154,6 @@ class _Files:
 
     def _path(self, name: str) -> Any:
         return getattr(self._jvm, "org.apache.hadoop.fs.Path")(name)  # noqa: B009
-
-    def remove(self, name: str) -> None:
-        """Remove a file, or a folder with everything in it, if it exists."""
-        self._fs.delete(self._path(name), True)
 
     def move_shard(self, folder: str, name: str, rows: int) -> dict[str, Any]:
         """Move the one Parquet file of a folder into the snapshot; return its entry in the manifest."""

@@ -11,6 +11,7 @@ import yaml
 
 from recsys.config import Config, load_config
 from recsys.ingest.dataset import Dataset
+from recsys.retrieval import registry
 from recsys.store.catalog import all_tables
 from tests.docs.blocks import PAGES, ROOT, Block, blocks
 
@@ -75,11 +76,11 @@ def test_config_keys_exist(page: Path) -> None:
 
 
 def _has(value: Any, keys: list[str]) -> bool:
-    """Tell whether a value has a key; the entries of a list go by their names."""
+    """Tell whether a value has a key; retrievers go by their names, those outside the default list too."""
     if not keys:
         return True
     if isinstance(value, tuple):
-        value = {entry.name: entry for entry in value}
+        value = {entry.name: entry for entry in (*value, *(registry.get(kind)() for kind in registry.kinds()))}
     inner = value.get(keys[0]) if isinstance(value, dict) else getattr(value, keys[0], _MISSING)
     return inner is not _MISSING and _has(inner, keys[1:])
 
