@@ -93,10 +93,15 @@ def changed_rows(operation: str, metrics: Mapping[str, str]) -> bool:
     (False, True)
     >>> changed_rows("MERGE", {"numTargetRowsInserted": "0", "numOutputRows": "0"})
     False
+    >>> changed_rows("WRITE", {"numFiles": "1", "numRemovedFiles": "0"})
+    True
     """
     if operation.startswith(_SAME_ROWS) and "AS SELECT" not in operation:
         return False
     counted = [int(metrics[name]) for name in _ROWS if name in metrics]
+    if "numOutputRows" not in metrics and "numFiles" in metrics:
+        # Delta counts no rows where it replaces what a predicate on data finds; a file that was added has some.
+        counted.append(int(metrics["numFiles"]))
     if operation == "MERGE":
         counted = [int(count) for name, count in metrics.items() if name in _ROWS and name.startswith("numTarget")]
     return not counted or any(counted)
