@@ -34,7 +34,7 @@ def list_columns(session: Column, *, step: Column, instant: Column, places: Colu
     """
     last, first = F.get(session, F.lit(0)), F.element_at(session, F.when(F.size(session) > 0, -1))
     items = session["item_id"]
-    in_list = F.filter(F.array_distinct(items), lambda item: F.map_contains_key(places, item))
+    in_list = F.filter(F.array_distinct(items), lambda item: F.call_function("map_contains_key", places, item))
     return {
         "session_items": items,
         "clicked_items": F.filter(session, lambda event: event["event_type"] == _CLICK)["item_id"],
