@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from recsys.evaluation.stages import FINAL
+from recsys.evaluation.stages import CANDIDATES, FINAL
 from recsys.evaluation.words import in_words
 
 Figures = Sequence[dict[str, Any]]
@@ -120,6 +120,34 @@ def alpha_lines(alphas: Sequence[tuple[float, float, float | None]]) -> str | No
         other.spines[["top"]].set_visible(False)
         other.plot(*zip(*with_clicks, strict=True), "s-", markersize=4, color=ORANGE)
         other.set_ylabel("SNIPS CTR", color=ORANGE)
+    return _png(figure)
+
+
+def overlap_map(overlap: Sequence[dict[str, Any]]) -> str | None:
+    """Which share of a retriever's hits another one found too; None for less than two retrievers.
+
+    Parameters
+    ----------
+    overlap : sequence of dict
+        Rows of `source_overlap` of a day.
+    """
+    own = {row["source"]: row["hits"] for row in overlap if row["source"] == row["other"] != CANDIDATES}
+    names = sorted(own)
+    if len(names) < 2:
+        return None
+    both = {(row["source"], row["other"]): row["hits"] for row in overlap}
+    shares = [[both.get((one, other), 0) / (own[one] or 1) for other in names] for one in names]
+    side = 0.62 * len(names) + 2.0
+    figure, axes = _axes(side + 0.6, side - 0.6)
+    axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
+    for row, values in enumerate(shares):
+        for column, value in enumerate(values):
+            color = "white" if value > 0.6 else "black"
+            axes.text(column, row, f"{value:.0%}", ha="center", va="center", fontsize=9, color=color)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    axes.set_xlabel("was also proposed by")
+    axes.set_ylabel("what was found by")
     return _png(figure)
 
 
