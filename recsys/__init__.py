@@ -27,6 +27,7 @@ _NAMES = {
     "evaluate": "recsys.evaluation.library.evaluate",
     "load": "recsys.library.load",
     "session": "recsys.spark.local_session",
+    "tune": "recsys.tuning.search.tune",
 }
 """What the front door offers beside the registered algorithms, and where it lives."""
 
