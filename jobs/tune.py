@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from recsys import data
 from recsys.config import Config, stamp
 from recsys.data.log import Log
-from recsys.errors import ConfigError, NothingToDo
-from recsys.features.taken import is_relevant
+from recsys.errors import ConfigError
 from recsys.pipeline.flags import Flags
 from recsys.pipeline.program import program
 from recsys.progress import note
@@ -29,6 +27,7 @@ from recsys.settings import nearest
 from recsys.spark import build_session
 from recsys.store import Warehouse
 from recsys.store.text import write_text
+from recsys.tuning.parts import taken_later
 from recsys.tuning.report import overlay_yaml, render
 from recsys.tuning.search import tune
 
@@ -92,18 +91,15 @@ def logs(spark: SparkSession, config: Config, flags: Flags) -> tuple[Log, Log, D
         for name, table in (("users", data.USERS), ("items", data.ITEMS))
     }
     train = Log(events, at, **parts)
-    later = tables.read(data.EVENTS, before=flags.as_of, since=at)
-    taken = later.where(~F.col("is_bot") & is_relevant(rules.relevant_types, rules.min_value))
     seen = seen_pairs(events, as_of=at, seen_types=config.candidates.seen_types)
-    if config.candidates.exclude_seen:
-        taken = taken.join(seen, on=["user_id", "item_id"], how="left_anti")
-    known = taken.join(events.select("user_id").distinct(), on="user_id", how="left_semi")
-    if known.isEmpty():
-        raise NothingToDo(
-            f"nobody who is known before {at:%Y-%m-%d} took up anything in the {rules.horizon_days} days after it; "
-            "search at a later --as-of"
-        )
-    return train, Log(known, flags.as_of), seen
+    taken = taken_later(
+        tables.read(data.EVENTS, before=flags.as_of, since=at),
+        events,
+        relevant_types=rules.relevant_types,
+        min_value=rules.min_value,
+        seen=seen if config.candidates.exclude_seen else None,
+    )
+    return train, Log(taken, flags.as_of), seen
 
 
 def main(argv: list[str] | None = None) -> None:
