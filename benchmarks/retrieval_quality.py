@@ -33,6 +33,7 @@ from recsys.retrieval.interactions import interactions
 from recsys.retrieval.item_item.retriever import ItemItem
 from recsys.retrieval.popular.retriever import Popular
 from recsys.retrieval.settings import CandidatesSettings, SignalSettings
+from recsys.retrieval.user_user.retriever import UserUser
 from recsys.spark import local_session
 
 AS_OF = datetime(2024, 1, 2, tzinfo=UTC)
@@ -72,6 +73,7 @@ PROTOCOLS = {
             ItemItem(k=K, weight=0.25, recent_items=WHOLE, max_history=200, source_power=1.0, target_power=0.7),
             Als(k=K, iterations=12, alpha=2.0),
             Ease(k=K, weight=0.0, recent_items=WHOLE, max_history=WHOLE, keep=1000),
+            UserUser(k=K, weight=0.0),
         ),
     ),
     "lightgcn": Protocol(
@@ -82,6 +84,7 @@ PROTOCOLS = {
             ItemItem(k=K, recent_items=WHOLE),
             Als(k=K),
             Ease(k=K, weight=0.0, recent_items=WHOLE, keep=1000),
+            UserUser(k=K, weight=0.0),
         ),
         by_pair=True,
     ),

@@ -22,6 +22,7 @@ BUILT_IN = (
 OPTIONAL = (
     "recsys.retrieval.buy_again.retriever.BuyAgain",
     "recsys.retrieval.ease.retriever.Ease",
+    "recsys.retrieval.user_user.retriever.UserUser",
 )
 """Classes that only some data calls for: known, but not in the default list."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -12,6 +11,7 @@ from recsys.retrieval.ease.solving import SCHEMA, Solver
 
 _UNITS = 1e6
 """Weights are whole numbers of a millionth; see `recsys.retrieval.interactions`."""
+_PER_USER = 8.0
 _REG = (10.0, 1000.0)
 
 
@@ -21,18 +21,25 @@ class Size:
 
     Attributes
     ----------
-    users, items, interactions : int
-        Users and items with an interaction, and pairs of them.
+    items, interactions : int
+        Items with an interaction, and pairs of a user and an item.
+    squares : int
+        Sum over items of their squared number of users.
     """
 
-    users: int
     items: int
     interactions: int
+    squares: int
+
+    @property
+    def popularity(self) -> float:
+        """Users of the item of a mean interaction; 0 without any."""
+        return self.squares / max(1, self.interactions)
 
     @property
     def reg(self) -> float:
-        """The regularization where none is given: the root of the interactions, from 10 to 1000, in three digits."""
-        return float(f"{min(max(sqrt(self.interactions), _REG[0]), _REG[1]):.3g}")
+        """The regularization where none is given: 8 x `popularity`, from 10 to 1000, in three digits."""
+        return float(f"{min(max(_PER_USER * self.popularity, _REG[0]), _REG[1]):.3g}")
 
 
 def numbered(interactions: DataFrame, item_index: DataFrame, *, weighted: bool) -> DataFrame:
@@ -54,9 +61,10 @@ def numbered(interactions: DataFrame, item_index: DataFrame, *, weighted: bool) 
 
 
 def measured(pairs: DataFrame) -> Size:
-    """Count what `numbered` returns."""
-    counts = (F.count_distinct("u"), F.count_distinct("idx"), F.count("*"))
-    return Size(*(int(value) for value in pairs.agg(*counts).collect()[0]))
+    """Count what `numbered` returns; one row comes to the driver."""
+    of_items = pairs.groupBy("idx").agg(F.count("*").alias("n"))
+    sums = (F.count("*"), F.sum("n"), F.sum(F.col("n") * F.col("n")))
+    return Size(*(int(value or 0) for value in of_items.agg(*sums).collect()[0]))
 
 
 def weights(pairs: DataFrame, item_index: DataFrame, solver: Solver) -> DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import ClassVar, Literal
 
 import pyarrow as pa
@@ -76,7 +75,7 @@ class Ease(Retriever):
     kind: Literal["ease"] = Field("ease", description="The algorithm")
     name: Identifier = Field("ease", description="What its proposals, tables and features go under")
     reg: PositiveFloat | None = Field(
-        None, description="Regularization, in users; null: the root of the number of interactions, 10 to 1000"
+        None, description="Regularization, in users; null: 8 x the users of the item of a mean interaction, 10 to 1000"
     )
     max_items: PositiveInt = Field(
         10_000,
@@ -120,12 +119,9 @@ class Ease(Retriever):
         self._tell(size, reg)
         solver = Solver(self.max_items, self.max_history, reg, self.keep)
         frames = {"weights": weights(pairs, data.item_index, solver)}
-        figures = {"reg": reg, **{name: float(value) for name, value in asdict(size).items()}}
+        figures = {"reg": reg, "items": float(size.items), "interactions": float(size.interactions)}
         return EaseModel(self, frames, data.audience, figures, data.broadcast_limit_mb)
 
     def _tell(self, size: Size, reg: float) -> None:
         cut = "" if size.items <= self.max_items else f", of which {self.name}.max_items keeps {self.max_items:,}"
-        note(
-            f"{self.name}: reg {reg:g} for {size.users:,} users, {size.interactions:,} interactions and "
-            f"{size.items:,} items{cut}"
-        )
+        note(f"{self.name}: reg {reg:g} for {size.interactions:,} interactions with {size.items:,} items{cut}")
