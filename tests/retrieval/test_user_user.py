@@ -125,17 +125,17 @@ def test_from_events_to_lists(spark: SparkSession) -> None:
     assert log.item_index is not None
     model = settings.fit(log, signal=SIGNAL)
     near, sums = oracle(rows, settings)
-    neighbors = model.frames["neighbors"].collect()
+    neighbors = model.frames["alike"].collect()
     assert {(row["user_id"], row["neighbor_id"]): row["score"] for row in neighbors} == pytest.approx(near, rel=1e-5)
     # From here on of what was collected, or else the neighbors would be found anew.
-    known = spark.createDataFrame(neighbors, model.frames["neighbors"].schema)
+    known = spark.createDataFrame(neighbors, model.frames["alike"].schema)
     past, items = histories(interactions(log.events, as_of=AS_OF, signal=SIGNAL), log.item_index), log.item_index
     made_of = choices(known, past, items, max_history=99, keep=99).collect()
     found = {(row["user_id"], row["item_id"]): row for row in made_of}
     assert {pair: row["score"] for pair, row in found.items()} == pytest.approx(
         {pair: score for pair, (score, *_) in sums.items()}, rel=1e-5
     )
-    assert {pair: (row["neighbors"], row["touched"]) for pair, row in found.items()} == {
+    assert {pair: (row["users"], row["touched"]) for pair, row in found.items()} == {
         pair: (count, touched) for pair, (_, count, touched) in sums.items()
     }
     users = {user for user, _ in sums}

@@ -12,7 +12,7 @@ from recsys import arrow
 from recsys.retrieval.item_item.histories import mixed
 from recsys.retrieval.kernels import Floats, Ints, best, where_in
 
-SCHEMA = "user_id string, idx int, score double, neighbors int, touched boolean"
+SCHEMA = "user_id string, idx int, score double, users int, touched boolean"
 OWN = 0
 """Rank of the row that holds what the user touched, before the neighbors from 1."""
 _ROWS = 5_000
@@ -53,7 +53,7 @@ class Choices:
         own = rank[row] == OWN
         mine, key = np.sort(key[own]), key[~own]
         part = similarity[row[~own]] * share[~own]
-        found, place, neighbors = np.unique(key, return_inverse=True, return_counts=True)
+        found, place, users = np.unique(key, return_inverse=True, return_counts=True)
         total = np.bincount(place, weights=part, minlength=len(found)).astype(np.float64)
         touched = where_in(mine, found) >= 0
         user, item = np.divmod(found, width)
@@ -65,10 +65,10 @@ class Choices:
                 table["user_id"].combine_chunks().take(pa.array(starts[user[chosen]])),
                 pa.array(item[chosen], pa.int32()),
                 pa.array(total[chosen]),
-                pa.array(neighbors[chosen], pa.int32()),
+                pa.array(users[chosen], pa.int32()),
                 pa.array(touched[chosen]),
             ],
-            names=["user_id", "idx", "score", "neighbors", "touched"],
+            names=["user_id", "idx", "score", "users", "touched"],
         )
 
     def _best(self, group: Ints, tie: Ints, total: Floats) -> Ints:

@@ -28,7 +28,7 @@ Alike = Literal["generalized", "cosine", "jaccard", "lift", "llr", "pearson", "t
 
 
 class UserUserModel(Model["UserUser"]):
-    """Similar users and what they lead to: the frames `neighbors`, `choices` and `items`; see their tables."""
+    """Similar users and what they lead to: the frames `alike`, `choices` and `items`; see their tables."""
 
     item_frames: ClassVar[Mapping[str, ItemFrame]] = {"items": ItemFrame(("item_id",), "0")}
 
@@ -57,8 +57,8 @@ class UserUserModel(Model["UserUser"]):
 
     def explain(self, lists: DataFrame) -> tuple[DataFrame, Sequence[Case]]:
         """Say that similar users chose it, if at least two of them did."""
-        count = f"{self.settings.name}:neighbors"
-        mine = self.frames["choices"].select("user_id", "item_id", F.col("neighbors").alias(count))
+        count = f"{self.settings.name}:users"
+        mine = self.frames["choices"].select("user_id", "item_id", F.col("users").alias(count))
         sentence = F.lit("People with similar taste chose this")
         return lists.join(mine, on=["user_id", "item_id"], how="left"), [
             Case(F.col(f"`{count}`") >= 2, "similar_taste", sentence)
@@ -97,7 +97,7 @@ class UserUser(Retriever):
     )
 
     model = UserUserModel
-    tables = {"neighbors": USER_NEIGHBORS, "choices": NEIGHBOR_CHOICES, "items": TOUCHED_ITEMS}
+    tables = {"alike": USER_NEIGHBORS, "choices": NEIGHBOR_CHOICES, "items": TOUCHED_ITEMS}
     features = (
         Feature("score", "Sum of similarity x share over similar users; 0 for what is not in the user's list"),
         Feature("rank", "Rank among what similar users chose; null where it was not proposed"),
@@ -122,7 +122,7 @@ class UserUser(Retriever):
 
     def learn(self, data: TrainingData) -> UserUserModel:
         """Find neighbors, and add up what they touched; frames are computed when they are used."""
-        neighbors = similar_users(
+        alike = similar_users(
             data.interactions,
             data.user_index,
             formula=self.formula,
@@ -133,7 +133,7 @@ class UserUser(Retriever):
             broadcast_limit_mb=data.broadcast_limit_mb,
         )
         past = histories(data.interactions, data.item_index)
-        made = choices(neighbors, past, data.item_index, max_history=self.max_history, keep=self.keep_items)
+        made = choices(alike, past, data.item_index, max_history=self.max_history, keep=self.keep_items)
         items = data.interactions.groupBy("item_id").agg(F.count("*").alias("users"))
-        frames = {"neighbors": neighbors, "choices": made, "items": items}
+        frames = {"alike": alike, "choices": made, "items": items}
         return UserUserModel(self, frames, data.audience, broadcast_limit_mb=data.broadcast_limit_mb)

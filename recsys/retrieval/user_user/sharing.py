@@ -72,7 +72,7 @@ def histories(interactions: DataFrame, item_index: DataFrame) -> DataFrame:
 
 
 def choices(neighbors: DataFrame, past: DataFrame, item_index: DataFrame, *, max_history: int, keep: int) -> DataFrame:
-    """Return `user_id, rank, item_id, score, neighbors, touched`: the best of what each user's neighbors touched.
+    """Return `user_id, rank, item_id, score, users, touched`: the best of what each user's neighbors touched.
 
     Parameters
     ----------
@@ -95,4 +95,4 @@ def choices(neighbors: DataFrame, past: DataFrame, item_index: DataFrame, *, max
     whole = rows.repartition("user_id").sortWithinPartitions("user_id", "rank")
     found = whole.mapInArrow(Choices(keep).lists, SCHEMA)
     named = found.join(item_index.select("item_id", "idx"), on="idx", how="inner")
-    return first_k(named, 2 * keep).select("user_id", "rank", "item_id", "score", "neighbors", "touched")
+    return first_k(named, 2 * keep).select("user_id", "rank", "item_id", "score", "users", "touched")

@@ -36,12 +36,12 @@ NEIGHBOR_CHOICES = Table(
         Column("rank", "int", "1 is the best", nullable=False),
         Column("item_id", "string", "Public item id", nullable=False),
         Column("score", "double", "Sum over the neighbors of similarity x share of the item", nullable=False),
-        Column("neighbors", "int", "Similar users who touched it", nullable=False),
+        Column("users", "int", "Similar users who touched it", nullable=False),
         Column("touched", "boolean", "Whether the user has touched it", nullable=False),
     ),
     key=("as_of", "retriever", "user_id", "rank"),
     partitions=("as_of_key", "retriever"),
-    checks={"rank_from_one": "rank >= 1", "neighbors_positive": "neighbors >= 1"},
+    checks={"rank_from_one": "rank >= 1", "users_positive": "users >= 1"},
     retention_days=90,
 )
 
