@@ -16,8 +16,8 @@ from recsys.retrieval.ease import solving
 from recsys.retrieval.ease.learning import Size
 from recsys.retrieval.ease.retriever import Ease
 from recsys.retrieval.ease.solving import Solver, inverted, largest, most_touched
-from recsys.retrieval.item_item.kernel import ItemItemKernel, NeighborLists
 from recsys.retrieval.kernels import Batch, Excluded
+from recsys.retrieval.neighborhoods.kernel import ItemItemKernel, NeighborLists
 from tests.retrieval.shop import FUTURE, SIGNAL, Row, log_of, made_up
 
 WIDE = 10_000

@@ -18,8 +18,8 @@ from recsys.retrieval.declared import Feature, ItemFrame
 from recsys.retrieval.ease.learning import Size, measured, numbered, weights
 from recsys.retrieval.ease.solving import Solver
 from recsys.retrieval.ease.tables import ITEM_WEIGHTS
-from recsys.retrieval.item_item.following import follow, reached, recent
-from recsys.retrieval.item_item.kernel import ItemItemKernel, NeighborLists
+from recsys.retrieval.neighborhoods.following import follow, reached, recent
+from recsys.retrieval.neighborhoods.kernel import ItemItemKernel, NeighborLists
 from recsys.retrieval.reasons import Case, because_cases
 from recsys.retrieval.training import TrainingData
 from recsys.settings import Identifier, PositiveFloat, PositiveInt

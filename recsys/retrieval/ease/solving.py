@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import lapack
 
-from recsys.retrieval.item_item.histories import latest, mixed
 from recsys.retrieval.kernels import Floats, Ints, best
+from recsys.retrieval.neighborhoods.histories import latest, mixed
 
 SCHEMA = "source int, rank int, target int, weight double"
 DECIMALS = 10

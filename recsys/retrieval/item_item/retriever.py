@@ -12,12 +12,12 @@ from pyspark.sql import DataFrame
 from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.declared import Feature, ItemFrame
-from recsys.retrieval.item_item.counting import neighbor_lists
-from recsys.retrieval.item_item.following import follow, reached, recent
-from recsys.retrieval.item_item.histories import Cut
-from recsys.retrieval.item_item.kernel import ItemItemKernel, NeighborLists
-from recsys.retrieval.item_item.similarity import ONLY_COUNTS, Formula, Similarity
 from recsys.retrieval.item_item.tables import ITEM_NEIGHBORS
+from recsys.retrieval.neighborhoods.counting import neighbor_lists
+from recsys.retrieval.neighborhoods.following import follow, reached, recent
+from recsys.retrieval.neighborhoods.histories import Cut
+from recsys.retrieval.neighborhoods.kernel import ItemItemKernel, NeighborLists
+from recsys.retrieval.neighborhoods.similarity import ONLY_COUNTS, Formula, Similarity
 from recsys.retrieval.reasons import Case, because_cases
 from recsys.retrieval.training import TrainingData
 from recsys.settings import Identifier, NonNegativeFloat, PositiveFloat, PositiveInt, conflict

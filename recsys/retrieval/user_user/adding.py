@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from recsys import arrow
-from recsys.retrieval.item_item.histories import mixed
 from recsys.retrieval.kernels import Floats, Ints, best, where_in
+from recsys.retrieval.neighborhoods.histories import mixed
 
 SCHEMA = "user_id string, idx int, score double, users int, touched boolean"
 OWN = 0

@@ -15,7 +15,7 @@ from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.declared import Feature, ItemFrame
 from recsys.retrieval.frames import Eligible
-from recsys.retrieval.item_item.similarity import Formula
+from recsys.retrieval.neighborhoods.similarity import Formula
 from recsys.retrieval.own_lists import OwnListsKernel, listed, looked_up, side_by_side
 from recsys.retrieval.reasons import Case
 from recsys.retrieval.training import TrainingData

@@ -8,9 +8,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys.retrieval.frames import first_k
-from recsys.retrieval.item_item.counting import neighbor_lists
-from recsys.retrieval.item_item.histories import Cut
-from recsys.retrieval.item_item.similarity import Formula
+from recsys.retrieval.neighborhoods.counting import neighbor_lists
+from recsys.retrieval.neighborhoods.histories import Cut
+from recsys.retrieval.neighborhoods.similarity import Formula
 from recsys.retrieval.user_user.adding import OWN, SCHEMA, Choices
 
 
