@@ -1,9 +1,9 @@
 """Recall@20 and NDCG@20 of each retriever on a published split (full ranking, seen items excluded).
 
 `python -m benchmarks.retrieval_quality --data DIR --protocol NAME [--only NAME ...]` where DIR holds the folders of
-`PROTOCOLS`, whose files have a line per user: the user and then their items. The splits have no times, so neighbors
-start from whole histories. Lists come from one pass of `candidates`, as in the job, and are separated by the rank that
-each source gave. The last line on stdout is one JSON object.
+`PROTOCOLS`. The splits have no times, so neighbors start from whole histories. Lists come from one pass of
+`candidates`, as in the job, and are separated by the rank that each source gave. The last line on stdout is one JSON
+object.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ from recsys.retrieval.als.retriever import Als
 from recsys.retrieval.audience import Audience
 from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.candidates import candidates
+from recsys.retrieval.ease.retriever import Ease
 from recsys.retrieval.frames import persisted
 from recsys.retrieval.interactions import interactions
 from recsys.retrieval.item_item.retriever import ItemItem
 from recsys.retrieval.popular.retriever import Popular
 from recsys.retrieval.settings import CandidatesSettings, SignalSettings
+from recsys.retrieval.user_user.retriever import UserUser
 from recsys.spark import local_session
 
 AS_OF = datetime(2024, 1, 2, tzinfo=UTC)
@@ -51,11 +53,15 @@ class Protocol:
     train, test : str
         Its files.
     retrievers : tuple of Retriever
+        A weight of 0 leaves one out of the blend.
+    by_pair : bool
+        Whether the files have a line per user and item; else one per user, with all items behind the user.
     """
 
     train: str
     test: str
     retrievers: tuple[Retriever, ...]
+    by_pair: bool = False
 
 
 PROTOCOLS = {
@@ -66,7 +72,21 @@ PROTOCOLS = {
             Popular(k=K, weight=0.0),
             ItemItem(k=K, weight=0.25, recent_items=WHOLE, max_history=200, source_power=1.0, target_power=0.7),
             Als(k=K, iterations=12, alpha=2.0),
+            Ease(k=K, weight=0.0, recent_items=WHOLE, max_history=WHOLE, keep=1000),
+            UserUser(k=K, weight=0.0),
         ),
+    ),
+    "lightgcn": Protocol(
+        "lastfm-2k/lightgcn_data1.txt.gz",
+        "lastfm-2k/lightgcn_test1.txt.gz",
+        (
+            Popular(k=K, weight=0.0),
+            ItemItem(k=K, recent_items=WHOLE),
+            Als(k=K),
+            Ease(k=K, weight=0.0, recent_items=WHOLE, keep=1000),
+            UserUser(k=K, weight=0.0),
+        ),
+        by_pair=True,
     ),
     "amazon-cds": Protocol(
         "amazon-cds/train.txt.gz",
@@ -80,11 +100,13 @@ PROTOCOLS = {
 }
 
 
-def pairs(path: Path) -> dict[str, list[str]]:
+def histories(path: Path, *, by_pair: bool) -> dict[str, list[str]]:
     """Read a split: items of each user."""
+    found: dict[str, list[str]] = {}
     with gzip.open(path, "rt") as lines:
-        rows = [line.split() for line in lines]
-    return {row[0]: row[1:] for row in rows if len(row) > 1}
+        for user, *items in (line.split() for line in lines):
+            found.setdefault(user, []).extend(items[:1] if by_pair else items)
+    return {user: items for user, items in found.items() if items}
 
 
 def log_of(spark: SparkSession, train: dict[str, list[str]]) -> Log:
@@ -136,7 +158,7 @@ def main() -> None:
     args = parser.parse_args()
     protocol = PROTOCOLS[args.protocol]
     retrievers = [one for one in protocol.retrievers if not args.only or one.name in args.only]
-    train, test = pairs(args.data / protocol.train), pairs(args.data / protocol.test)
+    train, test = (histories(args.data / file, by_pair=protocol.by_pair) for file in (protocol.train, protocol.test))
     spark = local_session("retrieval_quality", cores=2, extra={"spark.driver.memory": "2g"})
     log = log_of(spark, train)
     people = spark.createDataFrame([(user, None) for user in test], "user_id string, segment string")
@@ -146,7 +168,7 @@ def main() -> None:
         before = meter.cpu_seconds()
         assert log.item_index is not None
         audience = Audience(people, seen.withColumn("seen", F.lit(True)), log.item_index)
-        found = candidates(audience, models, CandidatesSettings(k=3 * K))
+        found = candidates(audience, models, CandidatesSettings(k=K * len(models)))
         rows = found.select("user_id", "item_id", "rank", "ranks").collect()
         metrics["candidates_cpu_s"] = round(meter.cpu_seconds() - before, 1)
     for name in (*(retriever.name for retriever in retrievers), "blend"):

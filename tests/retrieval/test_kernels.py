@@ -13,8 +13,8 @@ from recsys.retrieval.als import kernel
 from recsys.retrieval.als.kernel import ItemMatrix, search
 from recsys.retrieval.blend import Blend
 from recsys.retrieval.fusion import fuse
-from recsys.retrieval.item_item.kernel import NeighborLists, add_up
 from recsys.retrieval.kernels import Excluded, Proposals, take_listed
+from recsys.retrieval.neighborhoods.kernel import NeighborLists, add_up
 
 pytestmark = pytest.mark.fast
 

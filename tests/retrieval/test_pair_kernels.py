@@ -11,8 +11,8 @@ import pytest
 from recsys.retrieval.als import affinity
 from recsys.retrieval.als.affinity import RECENT, affinities, centroids
 from recsys.retrieval.als.kernel import AlsKernel, ItemMatrix
-from recsys.retrieval.item_item.kernel import ItemItemKernel, NeighborLists
 from recsys.retrieval.kernels import Batch, Excluded, PairKernel, where_in
+from recsys.retrieval.neighborhoods.kernel import ItemItemKernel, NeighborLists
 from recsys.retrieval.popular.kernel import PopularKernel
 
 pytestmark = pytest.mark.fast

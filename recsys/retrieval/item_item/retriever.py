@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, get_args
 
-import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 from pyspark.sql import DataFrame
@@ -14,12 +13,12 @@ from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.declared import Feature, ItemFrame
 from recsys.retrieval.drawing import Draw
-from recsys.retrieval.item_item.counting import neighbor_lists
-from recsys.retrieval.item_item.following import follow, reached, recent
-from recsys.retrieval.item_item.histories import Cut
-from recsys.retrieval.item_item.kernel import ItemItemKernel, NeighborLists
-from recsys.retrieval.item_item.similarity import ONLY_COUNTS, Formula, Similarity
 from recsys.retrieval.item_item.tables import ITEM_NEIGHBORS
+from recsys.retrieval.neighborhoods.counting import neighbor_lists
+from recsys.retrieval.neighborhoods.following import follow, reached, recent
+from recsys.retrieval.neighborhoods.histories import Cut
+from recsys.retrieval.neighborhoods.kernel import ItemItemKernel, NeighborLists
+from recsys.retrieval.neighborhoods.similarity import ONLY_COUNTS, Formula, Similarity
 from recsys.retrieval.reasons import Case, because_cases
 from recsys.retrieval.training import TrainingData
 from recsys.settings import Identifier, NonNegativeFloat, PositiveFloat, PositiveInt, conflict
@@ -44,12 +43,7 @@ class ItemItemModel(Model["ItemItem"]):
     def kernel(self, catalog: Catalog, tables: Mapping[str, pa.Table]) -> ItemItemKernel:
         """Put the lists one after the other, by the positions of items and of their neighbors."""
         table = tables["neighbors"]
-        source, target = catalog.find(table["item_id"]), catalog.find(table["neighbor_id"])
-        known = np.flatnonzero((source >= 0) & (target >= 0))
-        order = known[np.lexsort((target[known], source[known]))]
-        offsets = np.r_[0, np.cumsum(np.bincount(source[order], minlength=len(catalog)))].astype(np.int64)
-        score = table["score"].to_numpy().astype(np.float64)
-        lists = NeighborLists(offsets, target[order].astype(np.int32), score[order])
+        lists = NeighborLists.of(catalog, table["item_id"], table["neighbor_id"], table["score"])
         return ItemItemKernel(lists, self.settings.recent_items)
 
     def pair_features(self, pairs: DataFrame) -> DataFrame:
