@@ -44,11 +44,8 @@ class ItemItemModel(Model["ItemItem"]):
         """Put the lists one after the other, by the positions of items and of their neighbors."""
         table = tables["neighbors"]
         source, target = catalog.find(table["item_id"]), catalog.find(table["neighbor_id"])
-        known = np.flatnonzero((source >= 0) & (target >= 0))
-        order = known[np.lexsort((target[known], source[known]))]
-        offsets = np.r_[0, np.cumsum(np.bincount(source[order], minlength=len(catalog)))].astype(np.int64)
         score = table["score"].to_numpy().astype(np.float64)
-        lists = NeighborLists(offsets, target[order].astype(np.int32), score[order])
+        lists = NeighborLists.of(source, target, score, len(catalog))
         return ItemItemKernel(lists, self.settings.recent_items)
 
     def pair_features(self, pairs: DataFrame) -> DataFrame:
