@@ -22,6 +22,7 @@ BUILT_IN = (
 OPTIONAL = (
     "recsys.retrieval.buy_again.retriever.BuyAgain",
     "recsys.retrieval.ordered.retriever.Ordered",
+    "recsys.retrieval.item2vec.retriever.Item2Vec",
 )
 """Classes that only some data calls for: known, but not in the default list."""
 

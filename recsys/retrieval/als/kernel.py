@@ -94,7 +94,7 @@ def _search(items: ItemMatrix, users: Ints, vectors: Vectors, k: int, excluded: 
     if len(place) > _USERS * _ITEMS and len(users) > 1:
         # Equal scores without end, as for users without a taste: one by one, so that memory stays bounded.
         return joined(_search(items, users[i : i + 1], vectors[i : i + 1], k, excluded) for i in range(len(users)))
-    score = _products(items.vectors, vectors, row, place)
+    score = products(items.vectors, vectors, row, place)
     order = np.argsort(-score, kind="stable")
     order = order[np.argsort(place[order].astype(np.int16), kind="stable")]
     order = order[ranks_within(place[order]) <= k]
@@ -139,7 +139,7 @@ def _kth(score: NDArray[np.float32], k: int) -> NDArray[np.float32]:
     return np.asarray(np.partition(heads, groups - k, axis=1)[:, groups - k])
 
 
-def _products(items: Vectors, users: Vectors, row: NDArray[np.intp], place: NDArray[np.intp]) -> Floats:
+def products(items: Vectors, users: Vectors, row: NDArray[np.intp], place: NDArray[np.intp]) -> Floats:
     """Inner products in float64, added up as `affinities` does."""
     precise, score = users.astype(np.float64), np.empty(len(row))
     for start in range(0, len(row), _ENTRIES):
