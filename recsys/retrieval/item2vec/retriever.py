@@ -63,7 +63,7 @@ class Item2VecModel(Model["Item2Vec"]):
 
     def explain(self, lists: DataFrame) -> tuple[DataFrame, Sequence[Case]]:
         """Point to the latest items as a whole: the taste is of all of them."""
-        return lists, [Case(F.lit(True), "goes_with_latest", F.lit("Goes with what you looked at last"))]
+        return lists, [Case(F.lit(True), "goes_with_latest", F.lit("Goes with your latest items"))]
 
     def _tastes(self, users: DataFrame) -> DataFrame:
         settings, histories = self.settings, self.known_audience().histories
