@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
-import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 from pyspark.sql import DataFrame
@@ -43,9 +42,7 @@ class ItemItemModel(Model["ItemItem"]):
     def kernel(self, catalog: Catalog, tables: Mapping[str, pa.Table]) -> ItemItemKernel:
         """Put the lists one after the other, by the positions of items and of their neighbors."""
         table = tables["neighbors"]
-        source, target = catalog.find(table["item_id"]), catalog.find(table["neighbor_id"])
-        score = table["score"].to_numpy().astype(np.float64)
-        lists = NeighborLists.of(source, target, score, len(catalog))
+        lists = NeighborLists.of(catalog, table["item_id"], table["neighbor_id"], table["score"])
         return ItemItemKernel(lists, self.settings.recent_items)
 
     def pair_features(self, pairs: DataFrame) -> DataFrame:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
-import numpy as np
 import pyarrow as pa
 from pydantic import Field
 from pyspark.sql import DataFrame
@@ -43,8 +42,7 @@ class OrderedModel(Model["Ordered"]):
     def kernel(self, catalog: Catalog, tables: Mapping[str, pa.Table]) -> ItemItemKernel:
         """Put the lists one after the other, by the positions of items and of what follows them."""
         table = tables["successors"]
-        source, target = catalog.find(table["item_id"]), catalog.find(table["successor_id"])
-        lists = NeighborLists.of(source, target, table["score"].to_numpy().astype(np.float64), len(catalog))
+        lists = NeighborLists.of(catalog, table["item_id"], table["successor_id"], table["score"])
         return ItemItemKernel(lists, self.settings.recent_items, self.settings.history_decay)
 
     def pair_features(self, pairs: DataFrame) -> DataFrame:
