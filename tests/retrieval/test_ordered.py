@@ -13,8 +13,8 @@ from recsys.errors import NothingToDo
 from recsys.retrieval import registry
 from recsys.retrieval.audience import Audience
 from recsys.retrieval.ordered.retriever import Ordered, OrderedModel
-from recsys.retrieval.ordered.touches import touches
 from recsys.retrieval.settings import SignalSettings
+from recsys.retrieval.touches import touches
 from tests.retrieval.shop import AS_OF, FUTURE, SIGNAL, Row, events_of, index, log_of, table
 
 pytestmark = pytest.mark.spark

@@ -17,7 +17,7 @@ from recsys.retrieval.item_item.kernel import recent
 from recsys.retrieval.kernels import Batch
 from recsys.retrieval.ordered import pairs
 from recsys.retrieval.ordered.retriever import Ordered
-from recsys.retrieval.ordered.sequences import Sequences
+from recsys.retrieval.sequences import Sequences
 
 pytestmark = pytest.mark.fast
 

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from recsys import arrow
-from recsys.retrieval.als.affinity import Matrix, centroids
-from recsys.retrieval.als.kernel import ItemMatrix, Vectors, products, search
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.kernels import Batch, Excluded, Floats, Ints, Proposals, where_in
+from recsys.retrieval.vectors.affinity import Matrix, centroids
+from recsys.retrieval.vectors.search import ItemMatrix, Vectors, products, search
 
 
 @dataclass(frozen=True)

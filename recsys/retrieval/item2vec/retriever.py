@@ -13,7 +13,6 @@ from pyspark.sql import functions as F
 
 from recsys.errors import NothingToDo
 from recsys.progress import note, step
-from recsys.retrieval.als.topk import top_k
 from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.declared import Feature, ItemFrame
@@ -22,9 +21,10 @@ from recsys.retrieval.item2vec.kernel import VectorKernel
 from recsys.retrieval.item2vec.tables import ITEM_VECTORS
 from recsys.retrieval.item2vec.tastes import cosines, tastes
 from recsys.retrieval.item2vec.training import Skipgram, sentences, vectors, vocabulary
-from recsys.retrieval.ordered.touches import Within, check_sessions, touches
 from recsys.retrieval.reasons import Case
+from recsys.retrieval.touches import Within, check_sessions, touches
 from recsys.retrieval.training import TrainingData
+from recsys.retrieval.vectors.topk import top_k
 from recsys.settings import Identifier, PositiveFloat, PositiveInt
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from recsys.retrieval.ordered.sequences import sequences
+from recsys.retrieval.sequences import sequences
 
 SCHEMA = "u bigint, items array<string>"
 _ROWS = 50_000

@@ -10,9 +10,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys import arrow
-from recsys.retrieval.als.affinity import dense
-from recsys.retrieval.als.relating import recent_vectors, relate
 from recsys.retrieval.item2vec.kernel import unit
+from recsys.retrieval.vectors.affinity import dense
+from recsys.retrieval.vectors.relating import recent_vectors, relate
 
 _TASTES = "user_id string, factors array<float>"
 

@@ -49,7 +49,7 @@ def sentences(touched: DataFrame, item_index: DataFrame, *, most: int, broadcast
     Parameters
     ----------
     touched : DataFrame
-        `u, item_id, at, step`: see `recsys.retrieval.ordered.touches`.
+        `u, item_id, at, step`: see `recsys.retrieval.touches`.
     item_index : DataFrame
         `item_id, idx`.
     most : int

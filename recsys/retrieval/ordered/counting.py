@@ -26,7 +26,7 @@ def successor_lists(
     Parameters
     ----------
     touched : DataFrame
-        `u, item_id, at, step`: see `recsys.retrieval.ordered.touches`.
+        `u, item_id, at, step`: see `recsys.retrieval.touches`.
     interactions : DataFrame
         `user_id, item_id`, unique by pair: whose items count.
     item_index : DataFrame

@@ -17,7 +17,7 @@ from recsys.retrieval.item_item.blocks import Index, unpacked, whole_blocks
 from recsys.retrieval.item_item.histories import block_of
 from recsys.retrieval.item_item.similarity import UNIT, Formula, Population
 from recsys.retrieval.kernels import Floats, Ints
-from recsys.retrieval.ordered.sequences import Sequences, sequences
+from recsys.retrieval.sequences import Sequences, sequences
 
 SCHEMA = "block int, sources binary, targets binary, totals binary, supports binary"
 """Pairs of a block: items as 32 bits each, sums in units of 1 / `UNIT` as 64, users as 32."""

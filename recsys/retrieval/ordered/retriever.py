@@ -18,8 +18,8 @@ from recsys.retrieval.item_item.similarity import Formula
 from recsys.retrieval.ordered.counting import successor_lists
 from recsys.retrieval.ordered.pairs import Steps, Successors
 from recsys.retrieval.ordered.tables import ITEM_SUCCESSORS
-from recsys.retrieval.ordered.touches import Within, check_sessions, touches
 from recsys.retrieval.reasons import Case, because_cases
+from recsys.retrieval.touches import Within, check_sessions, touches
 from recsys.retrieval.training import TrainingData
 from recsys.settings import Identifier, NonNegativeFloat, PositiveFloat, PositiveInt, Share
 

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import window as W
 
 from recsys import arrow
-from recsys.retrieval.als.affinity import RECENT, affinities, centroids, dense
+from recsys.retrieval.vectors.affinity import RECENT, affinities, centroids, dense
 
 _CENTROIDS = "user_id string, recent array<double>"
 _RELATED = "user_id string, item_id string, score double, cosine double, recent double"
@@ -52,7 +52,7 @@ def recent_vectors(
 ) -> DataFrame:
     """Return `user_id, recent`: the centroid of the `most` latest items of each user that have factors.
 
-    See `recsys.retrieval.als.affinity.centroids`.
+    See `recsys.retrieval.vectors.affinity.centroids`.
     """
     mine = histories.where(F.col("weight") > 0).join(users.select("user_id"), on="user_id", how="left_semi")
     order = W.Window.partitionBy("user_id").orderBy(F.col("last_time").desc(), F.col("item_id"))
