@@ -83,11 +83,11 @@ class Item2Vec(Retriever):
     vector_size: PositiveInt = Field(64, description="Length of the vectors")
     window: PositiveInt = Field(5, description="Touches before and after an item that are predicted from it, at most")
     iterations: PositiveInt = Field(10, description="Passes over all touches")
-    min_count: PositiveInt = Field(5, description="Items that are touched less often get no vector")
+    min_count: PositiveInt = Field(3, description="Items that are touched less often get no vector")
     max_items: PositiveInt = Field(
         200_000, description="Most items with a vector: the driver holds them. Above it the least touched get none"
     )
-    learning_rate: PositiveFloat = Field(0.025, description="Size of the first steps; it falls to almost 0")
+    learning_rate: PositiveFloat = Field(0.1, description="Size of the first steps; it falls to almost 0")
     within: Within = Field(
         "history", description="Whether a text is all that a user did (history), or one session (session)"
     )
@@ -100,7 +100,7 @@ class Item2Vec(Retriever):
     seed: int = Field(7, description="Seed of the first vectors and of the windows")
     recent_items: PositiveInt = Field(10, description="Latest items of a user that make the taste")
     history_decay: PositiveFloat = Field(
-        0.7, le=1, description="A latest item counts this much for each item that was touched later"
+        0.5, le=1, description="A latest item counts this much for each item that was touched later"
     )
 
     model = Item2VecModel
