@@ -23,6 +23,8 @@ OPTIONAL = (
     "recsys.retrieval.buy_again.retriever.BuyAgain",
     "recsys.retrieval.ease.retriever.Ease",
     "recsys.retrieval.user_user.retriever.UserUser",
+    "recsys.retrieval.ordered.retriever.Ordered",
+    "recsys.retrieval.item2vec.retriever.Item2Vec",
 )
 """Classes that only some data calls for: known, but not in the default list."""
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from recsys.retrieval import kernels
-from recsys.retrieval.als import kernel
-from recsys.retrieval.als.kernel import ItemMatrix, search
 from recsys.retrieval.blend import Blend
 from recsys.retrieval.fusion import fuse
 from recsys.retrieval.kernels import Excluded, Proposals, take_listed
 from recsys.retrieval.neighborhoods.kernel import NeighborLists, add_up
+from recsys.retrieval.vectors import search as searching
+from recsys.retrieval.vectors.search import ItemMatrix, search
 
 pytestmark = pytest.mark.fast
 
@@ -84,8 +84,8 @@ def test_search_is_exact_in_blocks(monkeypatch: pytest.MonkeyPatch, users_at_onc
     users = random.normal(size=(20, 3)).astype(np.float32) * np.float32(1e18)
     users[5] = 0
     excluded = {(int(u), int(i)) for u, i in random.integers(0, (20, 333), size=(900, 2))}
-    monkeypatch.setattr(kernel, "_USERS", users_at_once)
-    monkeypatch.setattr(kernel, "_ITEMS", items_at_once)
+    monkeypatch.setattr(searching, "_USERS", users_at_once)
+    monkeypatch.setattr(searching, "_ITEMS", items_at_once)
     pairs = excluded_of(excluded, 20, 333)
     found = search(ItemMatrix(np.arange(333), items), np.arange(20), users, k=6, excluded=pairs)
     assert found_rows(found) == brute_force(items, users, 6, excluded)

@@ -15,14 +15,11 @@ from pyspark.sql import functions as F
 from recsys import arrow
 from recsys.errors import NothingToDo
 from recsys.progress import note, step
-from recsys.retrieval.als.affinity import RECENT
 from recsys.retrieval.als.factorizing import enough_users, factorized, interactions_of, measured, ordered, rmse
-from recsys.retrieval.als.kernel import AlsKernel, ItemMatrix
+from recsys.retrieval.als.kernel import AlsKernel
 from recsys.retrieval.als.reasons import why_none
-from recsys.retrieval.als.relating import related
 from recsys.retrieval.als.sizing import ITERATIONS, ITERATIONS_OF_RATINGS, Size, fit_for
 from recsys.retrieval.als.tables import ALS_ITEM_FACTORS, ALS_USER_FACTORS
-from recsys.retrieval.als.topk import top_k
 from recsys.retrieval.audience import column_name
 from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.catalog import Catalog
@@ -32,6 +29,10 @@ from recsys.retrieval.frames import persisted
 from recsys.retrieval.interactions import ratings
 from recsys.retrieval.reasons import Case
 from recsys.retrieval.training import TrainingData
+from recsys.retrieval.vectors.affinity import RECENT
+from recsys.retrieval.vectors.relating import related
+from recsys.retrieval.vectors.search import ItemMatrix
+from recsys.retrieval.vectors.topk import top_k
 from recsys.settings import Identifier, NonNegativeFloat, PositiveInt
 
 _PAIRS_PER_BLOCK = 1_000_000
