@@ -19,7 +19,10 @@ BUILT_IN = (
 )
 """Classes by their dotted names, loaded when first needed. With their defaults they are the config's default list."""
 
-OPTIONAL = ("recsys.retrieval.buy_again.retriever.BuyAgain",)
+OPTIONAL = (
+    "recsys.retrieval.buy_again.retriever.BuyAgain",
+    "recsys.retrieval.content.retriever.Content",
+)
 """Classes that only some data calls for: known, but not in the default list."""
 
 RANKER = "ctr"

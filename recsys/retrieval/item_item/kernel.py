@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.kernels import Batch, Excluded, Floats, Ints, Proposals, best, nothing, ranks_within, where_in
 
 
@@ -18,6 +20,24 @@ class NeighborLists:
     offsets: Ints
     targets: NDArray[np.int32]
     scores: Floats
+
+    @classmethod
+    def of(
+        cls, catalog: Catalog, item: pa.ChunkedArray, neighbor: pa.ChunkedArray, score: pa.ChunkedArray
+    ) -> NeighborLists:
+        """Put the lists of a table one after the other; rows with an item that has no position are left out.
+
+        Parameters
+        ----------
+        item, neighbor, score : Arrow columns
+            Ids of two items, and what the first brings to the second; unique by pair, in any order.
+        """
+        source, target = catalog.find(item), catalog.find(neighbor)
+        known = np.flatnonzero((source >= 0) & (target >= 0))
+        order = known[np.lexsort((target[known], source[known]))]
+        offsets = np.r_[0, np.cumsum(np.bincount(source[order], minlength=len(catalog)))].astype(np.int64)
+        scores = score.to_numpy().astype(np.float64)
+        return cls(offsets, target[order].astype(np.int32), scores[order])
 
     @property
     def widest(self) -> int:
