@@ -22,6 +22,7 @@ BUILT_IN = (
 OPTIONAL = (
     "recsys.retrieval.buy_again.retriever.BuyAgain",
     "recsys.retrieval.content.retriever.Content",
+    "recsys.retrieval.random_items.retriever.RandomItems",
 )
 """Classes that only some data calls for: known, but not in the default list."""
 
