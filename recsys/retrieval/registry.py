@@ -23,6 +23,7 @@ OPTIONAL = (
     "recsys.retrieval.buy_again.retriever.BuyAgain",
     "recsys.retrieval.content.retriever.Content",
     "recsys.retrieval.random_items.retriever.RandomItems",
+    "recsys.retrieval.rules.retriever.Rules",
 )
 """Classes that only some data calls for: known, but not in the default list."""
 
