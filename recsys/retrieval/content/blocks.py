@@ -124,6 +124,7 @@ class Scheme:
         raw = sparse.csr_matrix((values.astype(np.float64), column, bounds), shape=shape)
         raw.sum_duplicates()
         raw.data *= self._rarity(raw, n_items)
+        raw.eliminate_zeros()
         part = np.tile(np.arange(n_parts), n_items)
         raw.data *= np.repeat(np.sqrt(np.asarray(self.weights))[part] * _inverse(_norms(raw)), np.diff(raw.indptr))
         whole = sparse.csr_matrix((raw.data, raw.indices, raw.indptr[::n_parts]), shape=(n_items, len(names)))

@@ -30,16 +30,19 @@ class Baskets:
     ----------
     baskets : int
         All of them, also those with a single item.
-    entries, cut : int
-        Items of baskets that are frequent enough, and how many of them lie beyond the cap and were left out.
     least : int
         Fewest baskets of a set.
+    filled : int
+        Baskets with an item that is frequent enough.
+    entries, cut : int
+        Such items of all baskets, and how many of them lie beyond the cap and are left out.
     """
 
     baskets: int
+    least: int
+    filled: int
     entries: int
     cut: int
-    least: int
 
 
 def touches(
@@ -72,17 +75,35 @@ def touches(
     return events.where(kept & F.col("item_id").isNotNull()).select(key.alias("basket"), "item_id").distinct()
 
 
-def rules(
-    touched: DataFrame, *, min_support: float, min_confidence: float, most: int, keep: int
-) -> tuple[DataFrame, Baskets]:
-    """Mine the rules of baskets, and say what went into them. The baskets are read while this runs, and again later.
+def measured(touched: DataFrame, *, min_support: float, most: int) -> Baskets:
+    """Count baskets and what goes into them; two rows come to the driver.
+
+    Parameters
+    ----------
+    touched : DataFrame
+        Distinct `basket, item_id`; read twice, and kept for that time.
+    min_support : float
+        Least support of a rule: a share of all baskets, or from 1 on their number. A rule needs two baskets at least.
+    most : int
+        Items per basket that are counted.
+    """
+    with persisted(touched) as held:
+        n = held.select("basket").distinct().count()
+        least = max(_LEAST, ceil(round(min_support if min_support >= 1 else min_support * n, 9)))
+        place = F.col("place")
+        row = _frequent(held, least).agg(F.count("*"), F.count_if(place == 1), F.count_if(place > most)).collect()[0]
+    return Baskets(n, least, filled=int(row[1]), entries=int(row[0]), cut=int(row[2]))
+
+
+def rules(touched: DataFrame, known: Baskets, *, min_confidence: float, most: int, keep: int) -> DataFrame:
+    """Mine the rules of baskets: the columns of `association_rules`. The baskets are read at once, and again later.
 
     Parameters
     ----------
     touched : DataFrame
         Distinct `basket, item_id`.
-    min_support : float
-        Least support of a rule: a share of all baskets, or from 1 on their number. A rule needs two baskets at least.
+    known : Baskets
+        As `measured` counts them; at least one is filled.
     min_confidence : float
         Least confidence of a rule. Rules whose lift is not above 1 are left out too.
     most : int
@@ -91,22 +112,15 @@ def rules(
     keep : int
         Rules kept per item that they start from.
     """
-    with persisted(touched) as held:
-        n = held.select("basket").distinct().count()
-        least = max(_LEAST, ceil(round(min_support if min_support >= 1 else min_support * n, 9)))
-        facts = _capped(held, least).agg(F.count("*"), F.count_if(F.col("place") > most)).collect()[0]
-    lists = _capped(touched, least).where(F.col("place") <= most).groupBy("basket")
+    lists = _frequent(touched, known.least).where(F.col("place") <= most).groupBy("basket")
     items = lists.agg(F.array_sort(F.collect_list("item_id")).alias("items")).select("items")
-    known = Baskets(n, int(facts[0]), int(facts[1]), least)
-    if not known.entries:
-        return _rules_of(items.select("items", F.lit(1).cast("bigint").alias("freq")), n, min_confidence, keep), known
     # MLlib rounds the share of the baskets that it sees up to a number of baskets.
-    share = (least - 0.5) / items.count()
-    sets = FPGrowth(itemsCol="items", minSupport=min(share, 1.0)).fit(items).freqItemsets
-    return _rules_of(sets, n, min_confidence, keep), known
+    share = (known.least - 0.5) / known.filled
+    sets = FPGrowth(itemsCol="items", minSupport=share).fit(items).freqItemsets
+    return _rules_of(sets, known.baskets, min_confidence, keep)
 
 
-def _capped(touched: DataFrame, least: int) -> DataFrame:
+def _frequent(touched: DataFrame, least: int) -> DataFrame:
     """`basket, item_id, place`: frequent items, numbered within each basket by a hash."""
     frequent = touched.groupBy("item_id").agg(F.count("*").alias("n")).where(F.col("n") >= least)
     order = W.Window.partitionBy("basket").orderBy(F.xxhash64("basket", "item_id"), "item_id")

@@ -23,7 +23,7 @@ from recsys.retrieval.item_item.following import recent
 from recsys.retrieval.reasons import Case, sentence
 from recsys.retrieval.rules.following import applied
 from recsys.retrieval.rules.kernel import RulesKernel
-from recsys.retrieval.rules.mining import Basket, Baskets, rules, touches
+from recsys.retrieval.rules.mining import Basket, Baskets, measured, rules, touches
 from recsys.retrieval.rules.tables import ASSOCIATION_RULES
 from recsys.retrieval.training import TrainingData
 from recsys.settings import Identifier, PositiveFloat, PositiveInt, Share
@@ -132,19 +132,13 @@ class Rules(Retriever):
         touched = touches(
             data.log.events, as_of=data.as_of, counts=wanted, basket=self.basket, window_days=self.window_days
         )
-        found, known = rules(
-            touched,
-            min_support=self.min_support,
-            min_confidence=self.min_confidence,
-            most=self.max_basket,
-            keep=self.keep,
-        )
+        known = measured(touched, min_support=self.min_support, most=self.max_basket)
         self._tell(known)
+        if not known.filled:
+            raise NothingToDo(self._too_little(known))
+        found = rules(touched, known, min_confidence=self.min_confidence, most=self.max_basket, keep=self.keep)
         if found.isEmpty():
-            raise NothingToDo(
-                f"{self.name}: no rule holds in {known.least:,} of {known.baskets:,} baskets with a confidence of "
-                f"{self.min_confidence:g}; lower its min_support or min_confidence, or set its basket"
-            )
+            raise NothingToDo(self._too_little(known))
         figures = {"baskets": float(known.baskets), "cut_share": known.cut / max(1, known.entries)}
         return RulesModel(self, {"rules": found}, data.audience, figures, data.broadcast_limit_mb)
 
@@ -153,3 +147,9 @@ class Rules(Retriever):
         if known.cut:
             share = known.cut / known.entries
             note(f"{self.name}: {known.cut:,} items ({share:.1%}) lie beyond max_basket {self.max_basket} and are cut")
+
+    def _too_little(self, known: Baskets) -> str:
+        return (
+            f"{self.name}: no rule holds in {known.least:,} of {known.baskets:,} baskets with a confidence of "
+            f"{self.min_confidence:g}; lower its min_support or min_confidence, or set its basket or event_types"
+        )
