@@ -38,7 +38,7 @@ def faded(histories: DataFrame, *, fade: float, n: int) -> DataFrame:
 class ContentKernel(ItemItemKernel):
     """Lists of similar items, and how much less each earlier item counts."""
 
-    fade: float
+    fade: float = 1.0
 
     def propose(self, batch: Batch, *, k: int, excluded: Excluded) -> Proposals:
         """Propose what is like the user's recent items."""

@@ -48,7 +48,7 @@ class ContentModel(Model["Content"]):
         """Put the lists one after the other, by the positions of items."""
         table, settings = tables["similar"], self.settings
         lists = NeighborLists.of(catalog, table["item_id"], table["neighbor_id"], table["score"])
-        return ContentKernel(lists, settings.recent_items, settings.fade)
+        return ContentKernel(lists, settings.recent_items, fade=settings.fade)
 
     def pair_features(self, pairs: DataFrame) -> DataFrame:
         """Add the sum that proposals are ordered by, and its largest term."""
