@@ -27,7 +27,7 @@ OPTIONAL = (
     "recsys.retrieval.item2vec.retriever.Item2Vec",
     "recsys.retrieval.content.retriever.Content",
     "recsys.retrieval.random_items.retriever.RandomItems",
-    "recsys.retrieval.rules.retriever.Rules",
+    "recsys.retrieval.rules.retriever.AssociationRules",
 )
 """Classes that only some data calls for: known, but not in the default list."""
 

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from recsys.errors import ConfigError, NothingToDo
 from recsys.retrieval.audience import Audience
 from recsys.retrieval.rules.mining import Basket, Baskets, measured, rules, touches
-from recsys.retrieval.rules.retriever import Rules, RulesModel
+from recsys.retrieval.rules.retriever import AssociationRules, RulesModel
 from tests.retrieval.shop import AS_OF, SIGNAL, Row, events_of, index, log_of, table
 
 Found = dict[tuple[tuple[str, ...], str], tuple[float, float, float, int]]
@@ -118,7 +118,7 @@ def model_of(spark: SparkSession) -> RulesModel:
     )
     people = spark.createDataFrame([("u", None), ("v", None), ("w", None)], "user_id string, segment string")
     audience = Audience(people, histories, index(spark, "item", list("abcxyz")))
-    return RulesModel(Rules(), {"rules": frame}, audience)
+    return RulesModel(AssociationRules(), {"rules": frame}, audience)
 
 
 @pytest.mark.spark
@@ -137,9 +137,9 @@ def test_the_best_rule_counts_that_the_past_fulfils(spark: SparkSession) -> None
 def test_no_rule_and_no_basket_say_so(spark: SparkSession) -> None:
     rows = [Row("u", "a"), Row("u", "b"), Row("v", "a"), Row("v", "b")]
     with pytest.raises(NothingToDo, match=r"rules: no rule holds in 2 of 2 baskets with a confidence of 0.05; lower"):
-        Rules().fit(log_of(spark, rows), signal=SIGNAL)
+        AssociationRules().fit(log_of(spark, rows), signal=SIGNAL)
     with pytest.raises(NothingToDo, match="no rule holds in 2 of 0 baskets"):
-        Rules(event_types=["cart"]).fit(log_of(spark, rows), signal=SIGNAL)
+        AssociationRules(event_types=["cart"]).fit(log_of(spark, rows), signal=SIGNAL)
 
 
 @pytest.mark.spark
@@ -149,7 +149,7 @@ def test_the_reason_names_the_item_and_how_it_was_chosen(spark: SparkSession) ->
     )
 
     def said(**settings: Any) -> list[tuple[Any, ...]]:
-        rows, cases = replace(model_of(spark), settings=Rules(**settings)).explain(lists)
+        rows, cases = replace(model_of(spark), settings=AssociationRules(**settings)).explain(lists)
         return table(rows.select(F.when(cases[0].when, cases[0].sentence)))
 
     assert said() == [("Often chosen together with Milk",), (None,)]
@@ -159,6 +159,6 @@ def test_the_reason_names_the_item_and_how_it_was_chosen(spark: SparkSession) ->
 @pytest.mark.fast
 def test_settings() -> None:
     with pytest.raises(ConfigError, match="max_basket"):
-        Rules(max_basket=1)
+        AssociationRules(max_basket=1)
     with pytest.raises(ConfigError, match="basket"):
-        Rules(basket="week")  # type: ignore[arg-type]
+        AssociationRules(basket="week")  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ from recsys.retrieval.training import TrainingData
 from recsys.settings import Identifier, PositiveFloat, PositiveInt, Share
 
 
-class RulesModel(Model["Rules"]):
+class RulesModel(Model["AssociationRules"]):
     """Rules: the frame `rules`, as the table `association_rules`."""
 
     item_frames: ClassVar[Mapping[str, ItemFrame]] = {
@@ -81,7 +81,7 @@ class RulesModel(Model["Rules"]):
         return recent(self.known_audience().histories, users, self.settings.recent_items)
 
 
-class Rules(Retriever):
+class AssociationRules(Retriever):
     """Association rules: A, or A and B, in a basket make C likelier; by FP-growth (Han, Pei & Yin, SIGMOD 2000).
 
     A rule's support is the share of the baskets with all of its items, its confidence the share of them among those
