@@ -1,0 +1,1 @@
+"""Published splits, and how lists are judged on them."""
