@@ -5,8 +5,8 @@
 DIR holds the folders of `benchmarks.quality.protocols`. Whatever is chosen is chosen on a part of the training data: a
 fifth of it, or the item before the last one where the split is of last items. With --search settings of each retriever
 are searched there by `recsys.tune`, else they are the defaults; the weights of the blend are fitted there; --validation
-stops there and never looks at the test. Lists come from one pass of `candidates`, as in the job, and are separated by the
-rank that each source gave. The last line on stdout is one JSON object, with the settings.
+stops there and never looks at the test. Lists come from one pass of `candidates`, as in the job, and are separated by
+the rank that each source gave. The last line on stdout is one JSON object, with the settings.
 """
 
 from __future__ import annotations
