@@ -36,7 +36,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from benchmarks.machine import Meter, describe
-from recsys.retrieval.als.topk import excluded_idx, search_packed, top_k
+from recsys.retrieval.vectors.topk import excluded_idx, search_packed, top_k
 from recsys.spark import local_session
 
 USERS, ITEMS, RANK, K, SEEN = 30_000, 20_000, 64, 50, 50

@@ -15,7 +15,6 @@ from pyspark.sql import functions as F
 
 from recsys.data.log import Log
 from recsys.errors import DataError
-from recsys.retrieval.als.affinity import RECENT
 from recsys.retrieval.als.retriever import Als
 from recsys.retrieval.audience import Audience
 from recsys.retrieval.base import Model
@@ -23,6 +22,7 @@ from recsys.retrieval.hybrid import Hybrid, HybridModel
 from recsys.retrieval.item_item.retriever import ItemItem
 from recsys.retrieval.pair_features import with_pair_features
 from recsys.retrieval.popular.retriever import Popular
+from recsys.retrieval.vectors.affinity import RECENT
 from tests.retrieval.shop import FUTURE, SIGNAL, WEIGHTS, Row, log_of, made_up
 
 pytestmark = pytest.mark.spark

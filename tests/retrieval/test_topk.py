@@ -7,7 +7,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from recsys.arrow import collect_arrow
-from recsys.retrieval.als.topk import top_k
+from recsys.retrieval.vectors.topk import top_k
 from tests.retrieval.shop import table
 
 pytestmark = pytest.mark.spark

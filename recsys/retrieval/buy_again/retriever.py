@@ -96,7 +96,11 @@ class BuyAgain(Retriever):
         Feature("score", "Expected purchases per day of what the user bought before; 0 for other items"),
         Feature("rank", "Rank among what the user is likely to buy again; null where it was not proposed"),
     )
-    only_seen = True
+
+    @property
+    def only_from(self) -> tuple[str, ...]:
+        """What may repeat."""
+        return tuple(self.event_types)
 
     def learn(self, data: TrainingData) -> BuyAgainModel:
         """Count repeats, and print their share. The purchases are read twice.

@@ -46,29 +46,63 @@ class Neighbors:
 
     def lists(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Make the lists of every block of a partition that is sorted by `block`."""
-        for table in whole_groups(batches, "block", rows=1):
-            for number in np.unique(table["block"].to_numpy()):
-                yield from self.of(Block.of(table.filter(pc.equal(table["block"], number)), self.blocks))
+        for table in whole_blocks(batches):
+            yield from self.of(Block.of(table, self.blocks))
 
     def of(self, block: Block) -> Iterator[pa.RecordBatch]:
         """Make the lists of a block, slice by slice of its items."""
         for rows in block.slices():
             source, target, total, support = block.pairs(rows, self.min_support)
-            score = self.formula.scores(total, support, block.counts[source], block.counts[target], block.population)
-            liked = np.flatnonzero(score > 0)
-            source, target, score, support = source[liked], target[liked], score[liked], support[liked]
-            # Of equals those that a hash of the pair picks: an order by id would give every list the same ones.
-            chosen, rank = best(source, mixed(source, target), score, self.keep)
-            yield pa.RecordBatch.from_arrays(
-                [
-                    block.name(source[chosen]),
-                    pa.array(rank, pa.int32()),
-                    block.name(target[chosen]),
-                    pa.array(score[chosen]),
-                    pa.array(support[chosen]),
-                ],
-                names=["item_id", "rank", "neighbor_id", "score", "support"],
-            )
+            counts = block.index.counts
+            score = self.formula.scores(total, support, counts[source], counts[target], block.population)
+            yield block.index.lists(source, target, score, support, self.keep)
+
+
+@dataclass(frozen=True)
+class Index:
+    """The items that a block may name.
+
+    Attributes
+    ----------
+    counts : int array
+        Users of every item, by its number; 0 for numbers that no item has.
+    names, places : Arrow array of str, int array
+        Ids of items, and the place of each number among them.
+    """
+
+    counts: Ints
+    names: pa.Array
+    places: Ints
+
+    @classmethod
+    def of(cls, listed: pa.Table) -> Index:
+        """Read the pieces that `Counted` made; their order changes nothing."""
+        number, n = unpacked(listed["items"]), unpacked(listed["counts"])
+        counts, places = np.zeros(1 + number.max(initial=0), np.int64), np.zeros(1 + number.max(initial=0), np.int64)
+        counts[number], places[number] = n, np.arange(len(number))
+        ids = [names.flatten() for names in listed["names"].chunks]
+        return cls(counts, pa.concat_arrays([pa.array([], pa.string()), *ids]), places)
+
+    def name(self, number: Ints) -> pa.Array:
+        """Ids of items by their numbers."""
+        return self.names.take(pa.array(self.places[number]))
+
+    def lists(self, source: Ints, target: Ints, score: Floats, support: Ints, keep: int) -> pa.RecordBatch:
+        """List the `keep` best targets of each source (ascending) with a score above 0, as `SCHEMA` says."""
+        liked = np.flatnonzero(score > 0)
+        source, target, score, support = source[liked], target[liked], score[liked], support[liked]
+        # Of equals those that a hash of the pair picks: an order by id would give every list the same ones.
+        chosen, rank = best(source, mixed(source, target), score, keep)
+        return pa.RecordBatch.from_arrays(
+            [
+                self.name(source[chosen]),
+                pa.array(rank, pa.int32()),
+                self.name(target[chosen]),
+                pa.array(score[chosen]),
+                pa.array(support[chosen]),
+            ],
+            names=["item_id", "rank", "neighbor_id", "score", "support"],
+        )
 
 
 @dataclass(frozen=True)
@@ -85,10 +119,7 @@ class Block:
         Users x every item: ones, or marks where interactions decay.
     bits : int
         Lowest bits of a sum that hold the users in common; 0 where they have to be counted apart.
-    counts : int array
-        Users of every item, by its number.
-    names, places : Arrow array of str, int array
-        Ids of items, and the place of each number among them.
+    index : Index
     population : Population
     """
 
@@ -96,25 +127,18 @@ class Block:
     mine: Any
     all: Any
     bits: int
-    counts: Ints
-    names: pa.Array
-    places: Ints
+    index: Index
     population: Population
 
     @classmethod
     def of(cls, table: pa.Table, blocks: int) -> Block:
         """Read the pieces of one block; the order of users does not change a sum."""
-        listed = table.filter(pc.is_valid(table["counts"]))
-        number, n = _joined(listed["items"]), _joined(listed["counts"])
-        counts, places = np.zeros(1 + number.max(initial=0), np.int64), np.zeros(1 + number.max(initial=0), np.int64)
-        counts[number], places[number] = n, np.arange(len(number))
-        block = int(table["block"][0].as_py())
-        own = np.sort(number[block_of(number, blocks) == block])
-        mine, everything, bits = _matrices(table.filter(pc.is_valid(table["lengths"])), own, len(counts))
-        population = Population(int(np.sum(table["users"].to_numpy())), float(n.sum()) / max(1, len(n)))
-        ids = [names.flatten() for names in listed["names"].chunks]
-        names = pa.concat_arrays([pa.array([], pa.string()), *ids])
-        return cls(own, mine, everything, bits, counts, names, places, population)
+        index = Index.of(table.filter(pc.is_valid(table["counts"])))
+        number = np.flatnonzero(index.counts)
+        own = number[block_of(number, blocks) == int(table["block"][0].as_py())]
+        mine, everything, bits = _matrices(table.filter(pc.is_valid(table["lengths"])), own, len(index.counts))
+        mean = float(index.counts.sum()) / max(1, len(number))
+        return cls(own, mine, everything, bits, index, Population(int(np.sum(table["users"].to_numpy())), mean))
 
     def slices(self) -> Iterator[slice]:
         """Cut the block's items so that each slice takes about `_PRODUCTS` products."""
@@ -148,15 +172,18 @@ class Block:
         assert len(found) == len(product.data)
         return found
 
-    def name(self, number: Ints) -> pa.Array:
-        """Ids of items by their numbers."""
-        return self.names.take(pa.array(self.places[number]))
+
+def whole_blocks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Yield the pieces of each block of a partition that is sorted by `block`."""
+    for table in whole_groups(batches, "block", rows=1):
+        for number in np.unique(table["block"].to_numpy()):
+            yield table.filter(pc.equal(table["block"], number))
 
 
 def _matrices(touched: pa.Table, own: Ints, n_items: int) -> tuple[Any, Any, int]:
     """Own items x users, users x items, and the lowest bits of their product that count users."""
-    lengths, items = _joined(touched["lengths"]), _joined(touched["items"])
-    parts, marks = _joined(touched["parts"]), _joined(touched["marks"])
+    lengths, items = unpacked(touched["lengths"]), unpacked(touched["items"])
+    parts, marks = unpacked(touched["parts"]), unpacked(touched["marks"])
     values, bits = (marks, 0) if len(marks) else (np.repeat(parts, lengths), int(len(lengths)).bit_length())
     if bits and len(lengths) * UNIT < 1 << (_SUM_BITS - bits):
         values = (values << bits) + 1
@@ -172,7 +199,7 @@ def _matrices(touched: pa.Table, own: Ints, n_items: int) -> tuple[Any, Any, int
     return mine, sparse.csr_matrix((everything, items, offsets), shape=(len(lengths), n_items)), bits
 
 
-def _joined(column: pa.ChunkedArray) -> Ints:
+def unpacked(column: pa.ChunkedArray, dtype: type[np.signedinteger[Any]] = np.int32) -> Ints:
     """Put the packed integers of a column together as one array."""
-    parts = [np.frombuffer(value, dtype=np.int32) for value in column.to_pylist() if value is not None]
-    return np.asarray(np.concatenate([np.zeros(0, np.int32), *parts]), np.int64)
+    parts = [np.frombuffer(value, dtype=dtype) for value in column.to_pylist() if value is not None]
+    return np.asarray(np.concatenate([np.zeros(0, dtype), *parts]), np.int64)

@@ -41,9 +41,8 @@ def neighbor_lists(
     broadcast_limit_mb : float
         Up to this size the index is broadcast to the interactions.
     """
-    n_items = _largest(item_index)
-    cut = replace(cut, blocks=min(max(-(-n_items // _BLOCK_ITEMS), _BLOCKS[0]), _BLOCKS[1]), n_items=n_items)
-    index = F.broadcast(item_index) if n_items * _ITEM_BYTES <= broadcast_limit_mb * MEGABYTE else item_index
+    index, n_items, n_blocks = cut_index(item_index, broadcast_limit_mb=broadcast_limit_mb)
+    cut = replace(cut, blocks=n_blocks, n_items=n_items)
     numbered = interactions.join(index, on="item_id", how="inner").select(
         # Users are told apart by 64 bits: far fewer bytes travel.
         F.xxhash64("user_id").alias("u"),
@@ -51,13 +50,23 @@ def neighbor_lists(
         F.unix_micros("last_time").alias("at"),
     )
     by_user = numbered.repartition("u")
-    counts = interactions.groupBy("item_id").agg(F.count("*").alias("n")).join(item_index, on="item_id", how="inner")
-    pieces = by_user.mapInArrow(cut.pieces, histories.SCHEMA).unionByName(
-        counts.select("idx", "n", "item_id").mapInArrow(Counted(cut.blocks).pieces, histories.SCHEMA)
-    )
+    pieces = by_user.mapInArrow(cut.pieces, histories.SCHEMA).unionByName(counted(interactions, item_index, n_blocks))
     kernel = Neighbors(keep, min_support, cut.formula, cut.blocks)
     by_block = pieces.repartition("block").sortWithinPartitions("block")
     return by_block.mapInArrow(kernel.lists, blocks.SCHEMA)
+
+
+def cut_index(item_index: DataFrame, *, broadcast_limit_mb: float) -> tuple[DataFrame, int, int]:
+    """Return the index, to be broadcast up to the limit, its largest number, and into how many blocks it is cut."""
+    n_items = _largest(item_index)
+    index = F.broadcast(item_index) if n_items * _ITEM_BYTES <= broadcast_limit_mb * MEGABYTE else item_index
+    return index, n_items, min(max(-(-n_items // _BLOCK_ITEMS), _BLOCKS[0]), _BLOCKS[1])
+
+
+def counted(interactions: DataFrame, item_index: DataFrame, n_blocks: int) -> DataFrame:
+    """Return pieces with the users of each item, for every block."""
+    counts = interactions.groupBy("item_id").agg(F.count("*").alias("n")).join(item_index, on="item_id", how="inner")
+    return counts.select("idx", "n", "item_id").mapInArrow(Counted(n_blocks).pieces, histories.SCHEMA)
 
 
 def _largest(index: DataFrame) -> int:

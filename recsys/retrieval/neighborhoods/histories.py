@@ -78,10 +78,8 @@ class Cut:
         u, item, at = (table[name].to_numpy().astype(np.int64) for name in ("u", "idx", "at"))
         order = np.argsort(u, kind="stable")
         u, item, at = u[order], item[order], at[order]
-        starts = np.flatnonzero(np.r_[True, u[1:] != u[:-1]])
-        cuts = np.unique(starts[np.minimum(np.searchsorted(starts, np.arange(0, len(u), _ROWS)), len(starts) - 1)])
-        for start, end in zip(cuts, np.r_[cuts[1:], len(u)], strict=True):
-            yield from self._cut(u[start:end], item[start:end], at[start:end])
+        for span in whole_users(u, _ROWS):
+            yield from self._cut(u[span], item[span], at[span])
 
     def _cut(self, u: Ints, item: Ints, at: Ints) -> Iterator[pa.RecordBatch]:
         user = np.cumsum(np.r_[0, u[1:] != u[:-1]])
@@ -151,6 +149,14 @@ def piece(
     arrays = [pa.array([value], field.type) for value, field in zip(row, ARROW, strict=False)]
     listed = pa.ListArray.from_arrays([0, 0 if names is None else len(names)], pa.array([]) if names is None else names)
     return pa.RecordBatch.from_arrays([*arrays, listed.cast(ARROW.field("names").type)], schema=ARROW)
+
+
+def whole_users(u: Ints, rows: int) -> Iterator[slice]:
+    """Cut rows that are sorted by user into spans of about `rows` rows that hold whole users."""
+    starts = np.flatnonzero(np.r_[True, u[1:] != u[:-1]])
+    cuts = np.unique(starts[np.minimum(np.searchsorted(starts, np.arange(0, len(u), rows)), len(starts) - 1)])
+    for start, end in zip(cuts, np.r_[cuts[1:], len(u)], strict=True):
+        yield slice(int(start), int(end))
 
 
 def latest(key: Ints, user: Ints, item: Ints, at: Ints, sizes: Ints, most: int) -> Ints:

@@ -47,10 +47,11 @@ class NeighborLists:
 
 @dataclass(frozen=True)
 class ItemItemKernel:
-    """Neighbor lists, and how many recent items of a user they are taken of."""
+    """Neighbor lists, how many recent items of a user they are taken of, and how the items count (see `recent`)."""
 
     lists: NeighborLists
     recent_items: int
+    decay: float | None = None
 
     @property
     def work(self) -> int:
@@ -59,12 +60,12 @@ class ItemItemKernel:
 
     def propose(self, batch: Batch, *, k: int, excluded: Excluded) -> Proposals:
         """Propose the neighbors of each user's recent items."""
-        return add_up(self.lists, *recent(batch, self.recent_items), k=k, excluded=excluded)
+        return add_up(self.lists, *recent(batch, self.recent_items, self.decay), k=k, excluded=excluded)
 
     def score(self, batch: Batch, user: Ints, item: Ints) -> Mapping[str, Floats]:
         """Look the pairs up in the sums that proposals come from: 0 where nothing relates, null without a past."""
         n_items = max(1, len(self.lists.offsets) - 1)
-        found = sums(self.lists, *recent(batch, self.recent_items), n_items)
+        found = sums(self.lists, *recent(batch, self.recent_items, self.decay), n_items)
         at = np.where(item >= 0, where_in(found.key, user * n_items + item), -1)
         past = np.zeros(batch.n_users, dtype=np.bool_)
         past[batch.user[batch.weight > 0]] = True
@@ -75,12 +76,19 @@ class ItemItemKernel:
         }
 
 
-def recent(batch: Batch, n: int) -> tuple[Ints, Ints, Floats]:
-    """The first `n` items of interest of each user, with their share of the largest weight among them."""
+def recent(batch: Batch, n: int, decay: float | None = None) -> tuple[Ints, Ints, Floats]:
+    """The first `n` items of interest of each user, with their share of the largest weight among them.
+
+    With `decay` the share is 1 for the latest item instead, and as many times `decay` as there are later items.
+    """
     liked = np.flatnonzero(batch.weight > 0)
-    liked = liked[ranks_within(batch.user[liked]) <= n]
+    place = ranks_within(batch.user[liked])
+    liked, place = liked[place <= n], place[place <= n]
     user, item, weight = batch.user[liked], batch.item[liked], batch.weight[liked]
-    if len(user):
+    if decay is not None:
+        # Multiplied one by one, as the joins do it: a power may differ in its last bit.
+        weight = np.cumprod(np.r_[1.0, np.full(place.max(initial=1) - 1, decay)])[place - 1]
+    elif len(user):
         first = np.flatnonzero(np.r_[True, user[1:] != user[:-1]])
         largest = np.maximum.reduceat(weight, first)
         weight = weight / np.repeat(largest, np.diff(np.r_[first, len(user)]))

@@ -27,25 +27,31 @@ def dense(column: pa.Array | pa.ChunkedArray, width: int) -> Matrix:
     return found
 
 
-def centroids(user: Ints, row: Ints, vectors: Matrix, n_users: int) -> Matrix:
+def centroids(
+    user: Ints, row: Ints, vectors: Matrix, n_users: int, *, most: int = RECENT, decay: float = 1.0
+) -> Matrix:
     """Add up the vectors of each user's latest items: where the sum points, their mean does.
 
     Parameters
     ----------
     user, row : int arrays
         Items of interest by user, latest first: their rows in `vectors`, -1 for those without.
+    most : int
+        Items of a user that count, of those with a vector.
+    decay : float
+        How much an item counts for each one that is later.
 
     Returns
     -------
     float64 array of shape (n_users, width)
-        Of the `RECENT` latest with a vector, added in this order; NaN for users without one.
+        Of the `most` latest with a vector, added in this order; NaN for users without one.
     """
     user, row = user[row >= 0], row[row >= 0]
     place, total = ranks_within(user), np.full((n_users, vectors.shape[1]), np.nan)
     total[user] = 0.0
-    for number in range(1, RECENT + 1):
+    for number in range(1, min(most, int(place.max(initial=0))) + 1):
         here = place == number
-        total[user[here]] += vectors[row[here]]
+        total[user[here]] += vectors[row[here]].astype(np.float64) * decay ** (number - 1)
     return total
 
 

@@ -14,9 +14,9 @@ from pyspark.sql import functions as F
 
 from recsys import arrow
 from recsys.environment import BROADCAST_LIMIT_MB
-from recsys.retrieval.als.kernel import ItemMatrix, search
 from recsys.retrieval.frames import first_k
 from recsys.retrieval.kernels import Excluded, Ints
+from recsys.retrieval.vectors.search import ItemMatrix, search
 from recsys.spark import share
 
 SCHEMA = "user_id string, item_id string, rank int, score double"

@@ -1,0 +1,1 @@
+"""Ordered item-item: what people touch after an item, followed from their latest items."""

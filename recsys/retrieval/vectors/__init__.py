@@ -1,0 +1,1 @@
+"""Vectors of users and items: exact search, and what any pair of them has in common."""
