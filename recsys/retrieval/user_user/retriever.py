@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from recsys.errors import NothingToDo
 from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.declared import Feature, ItemFrame
@@ -121,7 +122,18 @@ class UserUser(Retriever):
         return Formula(self.similarity, powers, self.shrinkage)
 
     def learn(self, data: TrainingData) -> UserUserModel:
-        """Find neighbors, and add up what they touched; frames are computed when they are used."""
+        """Find neighbors, and add up what they touched; frames are computed when they are used.
+
+        Raises
+        ------
+        NothingToDo
+            If there is no interaction.
+        """
+        if data.interactions.isEmpty():
+            raise NothingToDo(
+                f"{self.name} found no interaction before {data.as_of:%Y-%m-%dT%H:%M:%SZ}; widen signal.window_days, "
+                "or choose a later --as-of"
+            )
         alike = similar_users(
             data.interactions,
             data.user_index,
