@@ -50,6 +50,7 @@ setup(
     extras_require={
         "cpu": ["tensorflow-cpu>=2.16,<2.19", "keras>=3.5,<4", "tensorboard>=2.16,<2.19"],
         "gpu": ["tensorflow[and-cuda]>=2.16,<2.19", "keras>=3.5,<4", "tensorboard>=2.16,<2.19"],
+        "tune": ["optuna>=4.5"],
         "notebooks": ["nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29"],
         "dev": [
             "scikit-learn>=1.5",
@@ -68,6 +69,7 @@ setup(
             *(f"recsys-{name.replace('_', '-')} = recsys_jobs.{name}:run.main" for name in JOBS),
             "recsys-pipeline = recsys_jobs.pipeline:main",
             "recsys-backtest = recsys_jobs.backtest:main",
+            "recsys-tune = recsys_jobs.tune:main",
             "recsys-migrate = recsys_jobs.migrate:main",
             "recsys-synthetic = recsys.synthetic.__main__:main",
         ]

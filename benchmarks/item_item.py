@@ -26,8 +26,8 @@ from pyspark.sql import functions as F
 from benchmarks.machine import Meter, describe
 from recsys.data.log import Log
 from recsys.retrieval.frames import persisted
-from recsys.retrieval.item_item.histories import latest
 from recsys.retrieval.item_item.retriever import ItemItem
+from recsys.retrieval.neighborhoods.histories import latest
 from recsys.spark import local_session
 
 AS_OF = datetime(2024, 1, 2, tzinfo=UTC)

@@ -1,11 +1,10 @@
 """Recall@20 and NDCG@20 of each retriever on a published split (full ranking, seen items excluded).
 
 `python -m benchmarks.retrieval_quality --data DIR --protocol NAME [--only NAME ...]` where DIR holds the folders of
-`PROTOCOLS`, whose files have a line per user: the user and then their items. The splits have no times, so neighbors
-start from whole histories. Protocols called `lastitem` have items in the order of time: the last one is the test (with
-`--validation` the one before it, and the last is left out), and the figures are HR@10 and NDCG@10. Lists come
-from one pass of `candidates`, as in the job, and are separated by the rank that each source gave. The last line on
-stdout is one JSON object.
+`PROTOCOLS`. The splits have no times, so neighbors start from whole histories. Protocols called `lastitem` have items
+in the order of time: the last one is the test (with `--validation` the one before it, and the last is left out), and
+the figures are HR@10 and NDCG@10. Lists come from one pass of `candidates`, as in the job, and are separated by the
+rank that each source gave. The last line on stdout is one JSON object.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from recsys.retrieval.als.retriever import Als
 from recsys.retrieval.audience import Audience
 from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.candidates import candidates
+from recsys.retrieval.ease.retriever import Ease
 from recsys.retrieval.frames import persisted
 from recsys.retrieval.interactions import interactions
 from recsys.retrieval.item2vec.retriever import Item2Vec
@@ -36,6 +36,7 @@ from recsys.retrieval.item_item.retriever import ItemItem
 from recsys.retrieval.ordered.retriever import Ordered
 from recsys.retrieval.popular.retriever import Popular
 from recsys.retrieval.settings import CandidatesSettings, SignalSettings
+from recsys.retrieval.user_user.retriever import UserUser
 from recsys.spark import local_session
 
 AS_OF = datetime(2024, 1, 2, tzinfo=UTC)
@@ -55,6 +56,9 @@ class Protocol:
     train, test : str
         Its files; without a `test` it is the last item of each line.
     retrievers : tuple of Retriever
+        A weight of 0 leaves one out of the blend.
+    by_pair : bool
+        Whether the files have a line per user and item; else one per user, with all items behind the user.
     k : int
         Length of the lists that are judged.
     """
@@ -62,13 +66,14 @@ class Protocol:
     train: str
     test: str | None
     retrievers: tuple[Retriever, ...]
+    by_pair: bool = False
     k: int = K
 
     def split(self, data: Path, *, validation: bool) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
         """Items of each user for training, and those to be found."""
-        train = pairs(data / self.train)
+        train = histories(data / self.train, by_pair=self.by_pair)
         if self.test is not None:
-            return train, pairs(data / self.test)
+            return train, histories(data / self.test, by_pair=self.by_pair)
         last = -2 if validation else -1
         return {user: items[:last] for user, items in train.items()}, {u: [items[last]] for u, items in train.items()}
 
@@ -91,7 +96,21 @@ PROTOCOLS = {
             Popular(k=K, weight=0.0),
             ItemItem(k=K, weight=0.25, recent_items=WHOLE, max_history=200, source_power=1.0, target_power=0.7),
             Als(k=K, iterations=12, alpha=2.0),
+            Ease(k=K, weight=0.0, recent_items=WHOLE, max_history=WHOLE, keep=1000),
+            UserUser(k=K, weight=0.0),
         ),
+    ),
+    "lightgcn": Protocol(
+        "lastfm-2k/lightgcn_data1.txt.gz",
+        "lastfm-2k/lightgcn_test1.txt.gz",
+        (
+            Popular(k=K, weight=0.0),
+            ItemItem(k=K, recent_items=WHOLE),
+            Als(k=K),
+            Ease(k=K, weight=0.0, recent_items=WHOLE, keep=1000),
+            UserUser(k=K, weight=0.0),
+        ),
+        by_pair=True,
     ),
     "amazon-cds": Protocol(
         "amazon-cds/train.txt.gz",
@@ -102,16 +121,18 @@ PROTOCOLS = {
             Als(k=K, iterations=12, alpha=64.0, reg=0.3),
         ),
     ),
-    "lastitem": Protocol("amazon-beauty/sequences.txt.gz", None, LAST_ITEM, 10),
-    "lastitem-sports": Protocol("amazon-sports/sequences.txt.gz", None, LAST_ITEM, 10),
+    "lastitem": Protocol("amazon-beauty/sequences.txt.gz", None, LAST_ITEM, k=10),
+    "lastitem-sports": Protocol("amazon-sports/sequences.txt.gz", None, LAST_ITEM, k=10),
 }
 
 
-def pairs(path: Path) -> dict[str, list[str]]:
+def histories(path: Path, *, by_pair: bool) -> dict[str, list[str]]:
     """Read a split: items of each user."""
+    found: dict[str, list[str]] = {}
     with gzip.open(path, "rt") as lines:
-        rows = [line.split() for line in lines]
-    return {row[0]: row[1:] for row in rows if len(row) > 1}
+        for user, *items in (line.split() for line in lines):
+            found.setdefault(user, []).extend(items[:1] if by_pair else items)
+    return {user: items for user, items in found.items() if items}
 
 
 def log_of(spark: SparkSession, train: dict[str, list[str]], *, in_order: bool = False) -> Log:
@@ -182,7 +203,7 @@ def main() -> None:
         before = meter.cpu_seconds()
         assert log.item_index is not None
         audience = Audience(people, seen.withColumn("seen", F.lit(True)), log.item_index)
-        found = candidates(audience, models, CandidatesSettings(k=3 * K))
+        found = candidates(audience, models, CandidatesSettings(k=K * len(models)))
         rows = found.select("user_id", "item_id", "rank", "ranks").collect()
         metrics["candidates_cpu_s"] = round(meter.cpu_seconds() - before, 1)
     for name in (*(retriever.name for retriever in retrievers), "blend"):

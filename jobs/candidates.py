@@ -1,7 +1,8 @@
 """Propose items for every user: the union of what the retrievers propose, less what is seen or unavailable.
 
-Reads events before `as_of`, users and items valid at it, item_index, and what the retrievers of the config learned for
-this `as_of`; writes the slice `run_date` of `candidates`, keyed by `run_date, user_id, item_id`.
+Reads events before `as_of`, users and items valid at it, item_index, what the retrievers of the config learned for
+this `as_of`, and the weights of their union; writes the slice `run_date` of `candidates`, keyed by
+`run_date, user_id, item_id`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from recsys.retrieval.frames import Eligible, persisted
 from recsys.retrieval.interactions import pairs
 from recsys.store import Clear, Replace, Writes
 from recsys.store.models import stamped
-from recsys.store.retrievers import read_models
+from recsys.store.retrievers import fitted_blend, read_models
 
 
 @job(
@@ -27,6 +28,7 @@ from recsys.store.retrievers import read_models
         data.ITEMS,
         data.ITEM_INDEX,
         data.MODELS.of("retriever"),
+        data.MODELS.of(registry.FUSION),
         *registry.tables(),
     ),
     writes=(data.CANDIDATES,),
@@ -47,7 +49,8 @@ def run(context: Context) -> Writes:
     models = read_models(
         warehouse, config.retrievers, as_of=as_of, signal=config.signal, audience=audience, broadcast_limit_mb=limit
     )
-    absent = sorted({one.name for one in config.retrievers} - {model.settings.name for model in models})
+    names = [one.name for one in config.retrievers]
+    absent = sorted(set(names) - {model.settings.name for model in models})
     if not models:
         why = (
             f"no retriever ({', '.join(absent)}) has learned anything for {as_of:%Y-%m-%dT%H:%M:%SZ} under these "
@@ -58,7 +61,8 @@ def run(context: Context) -> Writes:
         note(f"candidates come without {', '.join(absent)}, which learned nothing for this as_of")
     gone = warehouse.read(data.ITEMS, valid_at=as_of, required=False).where("NOT available").select("item_id")
     eligible = Eligible(context.keep(persisted(gone)), listed=False) if settings.exclude_unavailable else None
-    found = candidates(audience, models, settings, eligible=eligible, broadcast_limit_mb=limit)
+    blend = fitted_blend(warehouse, as_of=as_of, names=names) if settings.fit_weights else None
+    found = candidates(audience, models, settings, blend=blend, eligible=eligible, broadcast_limit_mb=limit)
     rows = stamped(found, {"run_date": run_date, "as_of": as_of})
     return Writes([Replace(data.CANDIDATES, rows, {"run_date": run_date})])
 

@@ -1,8 +1,8 @@
 """Make labeled examples with point-in-time features, and export them as Parquet shards.
 
-Reads the candidates of past instants and what was taken up after them, shown lists, events, daily partials, items and
-users before `as_of`; writes the slice `as_of` of `ctr_examples`, keyed by `as_of, example_id`, and a snapshot of each
-origin.
+Reads the candidates of past instants, which are put in the order of today's weights, and what was taken up after them,
+shown lists, events, daily partials, items and users before `as_of`; writes the slice `as_of` of `ctr_examples`, keyed
+by `as_of, example_id`, and a snapshot of each origin.
 """
 
 from __future__ import annotations
@@ -24,14 +24,23 @@ from recsys.pipeline import Context, evidence, job
 from recsys.progress import note
 from recsys.retrieval import registry
 from recsys.retrieval.frames import persisted, persisting
+from recsys.retrieval.ordering import reordered
 from recsys.retrieval.past import with_past_features
 from recsys.store import Clear, Replace, Writes
+from recsys.store.retrievers import fitted_blend
 from recsys.store.snapshot import MANIFEST, export_by_origin
 
 
 @job(
     "ctr_examples",
-    reads=(*evidence.READS, data.CANDIDATES, data.USER_DAILY, data.ITEM_DAILY, data.ITEMS),
+    reads=(
+        *evidence.READS,
+        data.CANDIDATES,
+        data.MODELS.of(registry.FUSION),
+        data.USER_DAILY,
+        data.ITEM_DAILY,
+        data.ITEMS,
+    ),
     writes=(data.CTR_EXAMPLES,),
     config=(
         *evidence.CONFIG,
@@ -96,9 +105,14 @@ def labeled(context: Context, events: DataFrame, rungs: Sequence[datetime]) -> l
     if shared:
         note(f"{shared:,} lists were shown to several users; each of them is taken to have a list of their own")
     made = {"run_date": [daily.day_of(rung) for rung in rungs], "as_of": list(rungs)}
+    past = warehouse.read(data.CANDIDATES, where=made, required=False)
+    blend = fitted_blend(warehouse, as_of=as_of, names=[one.name for one in context.config.retrievers])
+    if blend is not None:
+        # At scoring the rank in the union is by the weights of `as_of`, so it must be in the examples too.
+        past = reordered(past, blend, lists=("as_of", "user_id"))
     return [
         examples.from_candidates(
-            warehouse.read(data.CANDIDATES, where=made, required=False),
+            past,
             events,
             instants=rungs,
             horizon_days=e.horizon_days,

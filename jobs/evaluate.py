@@ -1,8 +1,9 @@
 """Judge the lists of the day by what users did in the horizon after it.
 
 Reads events and shown lists up to `as_of` + horizon, `candidates`, `ranked` and `recommendations` of the day, and what
-the baseline among the retrievers learned; replaces the slice run_date of `metrics`, keyed by
-`run_date, model_version, stage, slice, metric, k`, and writes `reports/<as_of>/report.html`.
+the baseline among the retrievers learned; replaces the slices run_date of `metrics`, keyed by
+`run_date, model_version, stage, slice, metric, k`, and of `source_overlap`, keyed by `run_date, source, other`, and
+writes `reports/<as_of>/report.html`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from recsys.store.views import create_views
 @job(
     "evaluate",
     reads=(*judging.READS, data.QUARANTINE),
-    writes=(data.METRICS,),
+    writes=(data.METRICS, data.SOURCE_OVERLAP),
     config=(
         "evaluate",
         "candidates.seen_types",
@@ -57,7 +58,11 @@ def run(context: Context) -> Writes:
             write_text(context.spark, path, render(report_of(context, judged.day)))
         note(f"report: {path}")
 
-    writes = [Replace(data.METRICS, judged.metrics(), {"run_date": as_of.date()})]
+    today = {"run_date": as_of.date()}
+    writes = [
+        Replace(data.METRICS, judged.metrics(), today),
+        Replace(data.SOURCE_OVERLAP, judged.overlap(), today),
+    ]
     return Writes(writes, files=["/".join(report)], afterwards=finish)
 
 
@@ -65,6 +70,7 @@ def report_of(context: Context, day: Day) -> Report:
     """Gather what the report shows."""
     warehouse = context.warehouse
     figures = warehouse.read(data.METRICS, where={"run_date": day.as_of.date()}).collect()  # stages x slices x metrics
+    overlap = warehouse.read(data.SOURCE_OVERLAP, where={"run_date": day.as_of.date()}).collect()  # retrievers squared
     logs = warehouse.path("tensorboard", day.model["model_version"] if day.model else "none")
     return Report(
         as_of=f"{day.as_of:%Y-%m-%d %H:%M} UTC",
@@ -84,6 +90,7 @@ def report_of(context: Context, day: Day) -> Report:
         alphas=alphas_of(day.model),
         reasons=reason_mix(day.final),
         sources=source_mix(day.final, day.ranked),
+        overlap=[row.asDict() for row in overlap],
         seconds=job_seconds(warehouse.read(data.RUNS, required=False), as_of=day.as_of),
     )
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 
 _NAMES = {
     "Hybrid": "recsys.retrieval.hybrid.Hybrid",
@@ -27,6 +27,7 @@ _NAMES = {
     "evaluate": "recsys.evaluation.library.evaluate",
     "load": "recsys.library.load",
     "session": "recsys.spark.local_session",
+    "tune": "recsys.tuning.search.tune",
 }
 """What the front door offers beside the registered algorithms, and where it lives."""
 

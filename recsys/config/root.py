@@ -8,6 +8,7 @@ from recsys import data
 from recsys.ctr.click_factors import ClickFactorsSettings
 from recsys.ctr.inputs.settings import misfit
 from recsys.ctr.settings import TrainCtrSettings
+from recsys.data import ALL_TYPES
 from recsys.environment import Environment
 from recsys.evaluation.settings import EvaluateSettings
 from recsys.features.settings import CtrExamplesSettings
@@ -66,12 +67,14 @@ class Config(Environment):
 
     @model_validator(mode="after")
     def _seen_items_can_be_proposed(self) -> Config:
-        idle = [one.name for one in self.retrievers if one.only_seen]
-        if idle and self.candidates.exclude_seen:
-            raise conflict(
-                f"retrievers.{idle[0]} proposes only what users have seen, and candidates.exclude_seen takes that out; "
-                "set candidates.exclude_seen=false, or remove the retriever"
-            )
+        seen = set(self.candidates.seen_types) if self.candidates.exclude_seen else set()
+        for one in self.retrievers:
+            if one.only_from and (ALL_TYPES in seen or set(one.only_from) <= seen):
+                raise conflict(
+                    f"retrievers.{one.name} proposes only what users have seen, and candidates.exclude_seen takes that "
+                    f"out; set candidates.exclude_seen=false, take {' and '.join(one.only_from)} out of "
+                    "candidates.seen_types, or remove the retriever"
+                )
         return self
 
     def remarks(self) -> list[str]:

@@ -20,7 +20,7 @@ from recsys.data.features import ITEM_DAILY, ITEM_FEATURES, POSITION_EFFECTS, US
 from recsys.data.instants import AS_OF_KEY, slice_of, stamp
 from recsys.data.lists import CANDIDATES, INPUT_SKEW, RANKED, RECOMMENDATIONS
 from recsys.data.logs import EVENTS, IMPRESSIONS, QUARANTINE
-from recsys.data.runs import BACKTESTS, METRICS, MODELS, RUNS
+from recsys.data.runs import BACKTESTS, METRICS, MODELS, RUNS, SOURCE_OVERLAP
 from recsys.data.table import CONTRACT_VERSION, Column, Table, TablePart
 from recsys.data.vocabulary import (
     ALL_TYPES,
@@ -53,6 +53,7 @@ ALL: Final[tuple[Table, ...]] = (
     RANKED,
     RECOMMENDATIONS,
     METRICS,
+    SOURCE_OVERLAP,
     BACKTESTS,
     RUNS,
 )
@@ -93,6 +94,7 @@ __all__ = [
     "RANKED",
     "RECOMMENDATIONS",
     "RUNS",
+    "SOURCE_OVERLAP",
     "RetrieverFeature",
     "Table",
     "TablePart",

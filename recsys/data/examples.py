@@ -149,6 +149,7 @@ EXAMPLE_FEATURES: tuple[Column, ...] = (
     Column("user_weekend_share", "double", "Share of it at weekends on a weekend, on weekdays on a weekday"),
     # -- retrieval, fitted on data that never saw the label; each retriever adds its own columns before this one
     Column("candidate_rank", "double", "Rank in the union of retrievers"),
+    Column("candidate_score", "double", "Score in the union of retrievers"),
     # -- sequence
     Column("history", "array<string>", "Latest distinct items strictly before the example, newest first"),
 )

@@ -61,6 +61,24 @@ METRICS = Table(
     partitions=("run_date",),
 )
 
+SOURCE_OVERLAP = Table(
+    name="source_overlap",
+    comment="What each retriever found of what users then took up, alone and together with each other one.",
+    columns=(
+        Column("run_date", "date", "Date of as_of (UTC)", nullable=False),
+        Column("as_of", "timestamp", "The candidates' as_of (UTC)", nullable=False),
+        Column("source", "string", "A retriever's name; candidates for the union of all", nullable=False),
+        Column("other", "string", "The retriever that it is compared with; itself for its own figures", nullable=False),
+        Column("proposed", "bigint", "Candidates of judged users that both proposed", nullable=False),
+        Column("hits", "bigint", "Of these, what the user then took up", nullable=False),
+        Column("unique_hits", "bigint", "Hits that no other retriever proposed; null for a pair of retrievers"),
+        Column("relevant", "bigint", "All that these users took up, proposed or not", nullable=False),
+    ),
+    key=("run_date", "source", "other"),
+    partitions=("run_date",),
+    checks={"hits_among_proposed": "hits <= proposed", "hits_among_relevant": "hits <= relevant"},
+)
+
 BACKTESTS = Table(
     name="backtests",
     comment="Quality of the pipeline at several past instants: at each of them, and pooled over all.",

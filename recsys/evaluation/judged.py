@@ -13,6 +13,7 @@ from recsys.evaluation.evaluate import figure_sums
 from recsys.evaluation.rows import metric_rows, ranker_rows
 from recsys.evaluation.settings import EvaluateSettings
 from recsys.evaluation.shown import shown_figures, shown_sums
+from recsys.evaluation.sources import source_overlap
 from recsys.evaluation.stages import Stages
 from recsys.evaluation.truth import PARTS, with_parts
 from recsys.rerank.lists import RETRIEVAL_ONLY
@@ -127,6 +128,16 @@ class Judged:
             ),
         )
         return found.unionByName(ranker_rows(found, model=day.model, as_of=day.as_of))
+
+    def overlap(self) -> DataFrame:
+        """Rows of `source_overlap`."""
+        return source_overlap(
+            self.day.candidates,
+            relevant=self.relevant,
+            population=self.population,
+            names=self.stages.retrievers,
+            as_of=self.day.as_of,
+        )
 
     def sums(self, stages: Stages) -> DataFrame:
         """Sums of the metrics of the stages per slice and resample; see `figure_sums`."""

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from recsys.evaluation.stages import FINAL
+from recsys.evaluation.stages import CANDIDATES, FINAL
 from recsys.evaluation.words import in_words
 
 Figures = Sequence[dict[str, Any]]
@@ -24,7 +24,7 @@ def stage_bars(rows: Figures, *, stages: Sequence[str], baseline: str | None, me
     """Bars of a metric per stage with 95 % intervals, the baseline marked by a line."""
     found = {row["stage"]: row for row in rows if _is(row, metric, k, "all") and row["stage"] in stages}
     shown = [stage for stage in stages if stage in found]
-    figure, axes = _axes(6.4, 0.42 * len(shown) + 1.0)
+    figure, axes = blank_axes(6.4, 0.42 * len(shown) + 1.0)
     for place, stage in enumerate(shown):
         row = found[stage]
         color = BLUE if stage == FINAL else ORANGE if stage == baseline else GREY
@@ -38,7 +38,7 @@ def stage_bars(rows: Figures, *, stages: Sequence[str], baseline: str | None, me
     axes.invert_yaxis()
     axes.set_xlim(0, 1.18 * max([row["ci_high"] or row["value"] or 0.0 for row in found.values()] or [1.0]) or 1.0)
     axes.set_xlabel(f"{in_words(metric, k)}, with 95 % intervals")
-    return _png(figure)
+    return as_png(figure)
 
 
 def slice_bars(rows: Figures, *, metric: str, k: int, pair: tuple[str, str]) -> str | None:
@@ -47,7 +47,7 @@ def slice_bars(rows: Figures, *, metric: str, k: int, pair: tuple[str, str]) -> 
     slices = sorted({name for stage, name in found if stage == pair[1]}, key=_slice_order)
     if len(slices) < 2:
         return None
-    figure, axes = _axes(6.4, 0.55 * len(slices) + 1.1)
+    figure, axes = blank_axes(6.4, 0.55 * len(slices) + 1.1)
     top = 0.0
     for number, (stage, color) in enumerate(zip(pair, (ORANGE, BLUE), strict=True)):
         for place, name in enumerate(slices):
@@ -66,7 +66,7 @@ def slice_bars(rows: Figures, *, metric: str, k: int, pair: tuple[str, str]) -> 
     axes.set_xlim(0, 1.05 * top or 1.0)
     axes.set_xlabel(in_words(metric, k))
     axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
-    return _png(figure)
+    return as_png(figure)
 
 
 def training_lines(curves: dict[str, list[tuple[int, float]]]) -> str | None:
@@ -86,7 +86,7 @@ def training_lines(curves: dict[str, list[tuple[int, float]]]) -> str | None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=8)
-    return _png(figure)
+    return as_png(figure)
 
 
 def reliability_lines(heads: Mapping[str, Sequence[tuple[float, float, int]]]) -> str | None:
@@ -94,7 +94,7 @@ def reliability_lines(heads: Mapping[str, Sequence[tuple[float, float, int]]]) -
     shown = {name: points for name, points in heads.items() if points}
     if not shown:
         return None
-    figure, axes = _axes(4.2, 3.6)
+    figure, axes = blank_axes(4.2, 3.6)
     top = max(max(predicted, rate) for points in shown.values() for predicted, rate, _ in points)
     axes.plot([0, top], [0, top], color=GREY, linewidth=1, linestyle="--")
     for color, (name, points) in zip((BLUE, ORANGE, "#2da44e", "black"), sorted(shown.items()), strict=False):
@@ -102,14 +102,14 @@ def reliability_lines(heads: Mapping[str, Sequence[tuple[float, float, int]]]) -
     axes.set_xlabel("mean prediction")
     axes.set_ylabel("share of positives")
     axes.legend(frameon=False, fontsize=9)
-    return _png(figure)
+    return as_png(figure)
 
 
 def alpha_lines(alphas: Sequence[tuple[float, float, float | None]]) -> str | None:
     """NDCG and SNIPS by the exponent of the click probability; None without any."""
     if not alphas:
         return None
-    figure, axes = _axes(5.2, 3.0)
+    figure, axes = blank_axes(5.2, 3.0)
     x = [alpha for alpha, _, _ in alphas]
     axes.plot(x, [ndcg for _, ndcg, _ in alphas], "o-", markersize=4, color=BLUE)
     axes.set_xlabel("exponent of the click probability")
@@ -120,23 +120,52 @@ def alpha_lines(alphas: Sequence[tuple[float, float, float | None]]) -> str | No
         other.spines[["top"]].set_visible(False)
         other.plot(*zip(*with_clicks, strict=True), "s-", markersize=4, color=ORANGE)
         other.set_ylabel("SNIPS CTR", color=ORANGE)
-    return _png(figure)
+    return as_png(figure)
+
+
+def overlap_map(overlap: Sequence[dict[str, Any]]) -> str | None:
+    """Which share of a retriever's hits another one found too; None for less than two retrievers.
+
+    Parameters
+    ----------
+    overlap : sequence of dict
+        Rows of `source_overlap` of a day.
+    """
+    own = {row["source"]: row["hits"] for row in overlap if row["source"] == row["other"] != CANDIDATES}
+    names = sorted(own)
+    if len(names) < 2:
+        return None
+    both = {(row["source"], row["other"]): row["hits"] for row in overlap}
+    shares = [[both.get((one, other), 0) / (own[one] or 1) for other in names] for one in names]
+    side = 0.62 * len(names) + 2.0
+    figure, axes = blank_axes(side + 0.6, side - 0.6)
+    axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
+    for row, values in enumerate(shares):
+        for column, value in enumerate(values):
+            color = "white" if value > 0.6 else "black"
+            axes.text(column, row, f"{value:.0%}", ha="center", va="center", fontsize=9, color=color)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    axes.set_xlabel("was also proposed by")
+    axes.set_ylabel("what was found by")
+    return as_png(figure)
 
 
 def effect_line(effects: Sequence[tuple[int, float]]) -> str | None:
     """How much each position is looked at; None without any."""
     if not effects:
         return None
-    figure, axes = _axes(5.2, 2.6)
+    figure, axes = blank_axes(5.2, 2.6)
     axes.plot(*zip(*sorted(effects), strict=True), "o-", markersize=4, color=BLUE)
     axes.set_ylim(0, 1.05 * max(effect for _, effect in effects))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("position")
     axes.set_ylabel("looked at, relative to the first")
-    return _png(figure)
+    return as_png(figure)
 
 
-def _axes(width: float, height: float) -> tuple[Figure, Any]:
+def blank_axes(width: float, height: float) -> tuple[Figure, Any]:
+    """Make a figure of this size in inches with one pair of axes."""
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
@@ -159,7 +188,8 @@ def _slice_order(name: str) -> tuple[int, str]:
     return (order.index(name), name) if name in order else (len(order), name)
 
 
-def _png(figure: Figure) -> str:
+def as_png(figure: Figure) -> str:
+    """Draw a figure as PNG, in base64."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(buffer, format="png")

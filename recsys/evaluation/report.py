@@ -10,7 +10,15 @@ from typing import Any
 import jinja2
 
 from recsys.evaluation.offpolicy import CORRECTED, ESS, SNIPS
-from recsys.evaluation.plots import alpha_lines, effect_line, reliability_lines, slice_bars, stage_bars, training_lines
+from recsys.evaluation.plots import (
+    alpha_lines,
+    effect_line,
+    overlap_map,
+    reliability_lines,
+    slice_bars,
+    stage_bars,
+    training_lines,
+)
 from recsys.evaluation.stages import CANDIDATES, FINAL, RANKER, Stages
 from recsys.evaluation.words import WORDS, in_words
 
@@ -56,6 +64,8 @@ class Report:
         Position and how much it is looked at, 1 at the first.
     reasons, sources : sequence of (str, float)
         Shares of the final lists' items by reason, and by the retrievers that proposed them.
+    overlap : sequence of dict
+        Rows of `source_overlap` of the day.
     seconds : sequence of (str, float)
         Wall-clock time of each job.
     """
@@ -77,6 +87,7 @@ class Report:
     effects: Sequence[tuple[int, float]] = ()
     reasons: Sequence[tuple[str, float]] = ()
     sources: Sequence[tuple[str, float]] = ()
+    overlap: Sequence[dict[str, Any]] = ()
     seconds: Sequence[tuple[str, float]] = ()
 
     @property
@@ -118,6 +129,12 @@ class Report:
             for part, rate in sorted(ends)
             if f"{part}mean_prediction" in found
         ]
+
+    @property
+    def found(self) -> list[dict[str, Any]]:
+        """What each source found, the union first, then the one that found most."""
+        own = [row for row in self.overlap if row["source"] == row["other"]]
+        return sorted(own, key=lambda row: (row["source"] != CANDIDATES, -row["hits"], row["source"]))
 
     @property
     def model_version(self) -> str:
@@ -170,6 +187,7 @@ def render(report: Report) -> str:
             "reliability": reliability_lines(report.reliability),
             "alphas": alpha_lines(report.alphas),
             "effects": effect_line(report.effects),
+            "overlap": overlap_map(report.overlap),
         },
     )
 

@@ -47,9 +47,9 @@ def example_features(
     ----------
     pairs : DataFrame
         `example_id, user_id, item_id, list_id, session_id, session_step, example_time, position, price, device,
-        country, ranks, candidate_rank`, and the pair features of `retrieved`; unique by list and item. Rows of a list
-        have the same user, session, step and time. `click_affinity` is null where they lack it. Other columns are
-        carried along.
+        country, ranks, candidate_rank, candidate_score`, and the pair features of `retrieved`; unique by list and item.
+        Rows of a list have the same user, session, step and time. `click_affinity` is null where they lack it. Other
+        columns are carried along.
     events : DataFrame
         The log, from at least `DAYS` days before the earliest instant on.
     user_daily, item_daily : DataFrame
@@ -77,7 +77,8 @@ def example_features(
     Returns
     -------
     DataFrame
-        `pairs` with every feature; `price`, `country`, `position`, `device` and `candidate_rank` are replaced.
+        `pairs` with every feature; `price`, `country`, `position`, `device`, `candidate_rank` and `candidate_score`
+        are replaced.
     """
     if instant is None:
         pairs = keep(pairs)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from recsys.data.instants import instant_of
@@ -73,17 +73,37 @@ def from_candidates(
         As in `is_relevant`.
     """
     after = after_instants(events, instants, horizon_days=horizon_days)
-    active = after.groupBy("user_id", "as_of").agg(F.max("is_bot").alias("robot")).where("NOT robot").drop("robot")
-    taken = after.where(~F.col("is_bot") & is_relevant(relevant_types, min_value))
-    taken = taken.select("user_id", "as_of", "item_id").distinct().withColumn("taken", F.lit(1.0))
-    of_instants = candidates.where(F.col("as_of").isin(*instants))
-    kept = of_instants.join(active, on=["user_id", "as_of"], how="left_semi")
-    rows = kept.join(taken, on=["user_id", "as_of", "item_id"], how="left")
+    kept = _of_active(candidates, after, instants)
+    rows = _with_label(kept, after, is_relevant(relevant_types, min_value))
     nothing = [F.lit(None).cast("double").alias(name) for name in (*LATER, "propensity")]
-    pairs = candidate_pairs(rows, keep=("taken",)).select(
-        "*", F.lit(CANDIDATES).alias("origin"), F.coalesce("taken", F.lit(0.0)).alias("label"), *nothing
-    )
-    return Labeled(CANDIDATES, pairs.drop("taken"), candidate_pairs(kept))
+    pairs = candidate_pairs(rows, keep=("label",)).select("*", F.lit(CANDIDATES).alias("origin"), *nothing)
+    return Labeled(CANDIDATES, pairs, candidate_pairs(kept))
+
+
+def labeled_candidates(
+    candidates: DataFrame,
+    events: DataFrame,
+    *,
+    instants: Sequence[datetime],
+    horizon_days: int,
+    relevant_types: Sequence[str],
+    min_value: float | None,
+) -> DataFrame:
+    """Return the candidates that `from_candidates` makes examples of, with their `label`; the same parameters."""
+    after = after_instants(events, instants, horizon_days=horizon_days)
+    return _with_label(_of_active(candidates, after, instants), after, is_relevant(relevant_types, min_value))
+
+
+def _of_active(candidates: DataFrame, after: DataFrame, instants: Sequence[datetime]) -> DataFrame:
+    active = after.groupBy("user_id", "as_of").agg(F.max("is_bot").alias("robot")).where("NOT robot").drop("robot")
+    of_instants = candidates.where(F.col("as_of").isin(*instants))
+    return of_instants.join(active, on=["user_id", "as_of"], how="left_semi")
+
+
+def _with_label(candidates: DataFrame, after: DataFrame, relevant: Column) -> DataFrame:
+    taken = after.where(~F.col("is_bot") & relevant).select("user_id", "as_of", "item_id").distinct()
+    rows = candidates.join(taken.withColumn("taken", F.lit(1.0)), on=["user_id", "as_of", "item_id"], how="left")
+    return rows.withColumn("label", F.coalesce("taken", F.lit(0.0))).drop("taken")
 
 
 def from_lists(shown: DataFrame, *, as_of: datetime, window_days: int, shared: bool = False) -> Labeled:

@@ -36,6 +36,7 @@ def candidate_pairs(candidates: DataFrame, *, keep: tuple[str, ...] = ()) -> Dat
         F.lit(None).cast("string").alias("country"),
         "ranks",
         F.col("rank").alias("candidate_rank"),
+        F.col("score").alias("candidate_score"),
         F.lit(None).cast("map<string,string>").alias("attributes"),
         *keep,
     )
@@ -70,6 +71,7 @@ def shown_pairs(impressions: DataFrame, *, keep: tuple[str, ...] = ()) -> DataFr
         "country",
         F.lit(None).cast("map<string,int>").alias("ranks"),
         F.lit(None).cast("int").alias("candidate_rank"),
+        F.lit(None).cast("double").alias("candidate_score"),
         "attributes",
         *keep,
     )

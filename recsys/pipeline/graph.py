@@ -150,7 +150,9 @@ def plan(jobs: Jobs, as_of: datetime, *, rungs: Sequence[datetime]) -> list[Stag
     order = [name for name in ordered(jobs) if jobs[name].inputs is None]
     makers = [name for name in order for job in jobs.values() for table in job.earlier if table in jobs[name].writes]
     again = upstream(jobs, makers)
-    stages = [Stage(jobs[name], rung) for rung in sorted(rungs) for name in order if name in again]
+    # What itself looks back from an instant was learned when that instant was today, or is done without.
+    back = [name for name in order if name in again and not jobs[name].earlier]
+    stages = [Stage(jobs[name], rung) for rung in sorted(rungs) for name in back]
     return stages + [Stage(jobs[name], as_of) for name in order]
 
 
@@ -202,11 +204,17 @@ class _Runner:
             return Outcome(stage.label, str(reason), time.monotonic() - started)
         return Outcome(stage.label, "done", time.monotonic() - started)
 
+    def _feeders(self, job: Job) -> list[str]:
+        """The jobs before it, and those whose work of past instants it reads."""
+        before = self._order[: self._order.index(job.name)]
+        makers = [name for name, other in self._jobs.items() if set(job.earlier) & set(other.writes)]
+        return list(dict.fromkeys([*before, *makers]))
+
     def _is_done(self, stage: Stage) -> bool:
         return self._done.is_done(
             stage.job.state(self._spark, self._config),
             stage.as_of,
-            feeders=self._order[: self._order.index(stage.job.name)],
+            feeders=self._feeders(stage.job),
             every_instant=[name for name, job in self._jobs.items() if job.every_instant],
             earlier=self._ladder if stage.job.earlier else (),
             settled=stage.as_of < self._as_of,

@@ -22,6 +22,7 @@ from recsys.errors import ConfigError
 from recsys.retrieval.audience import AnyUsers, Audience
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.declared import Entry, ItemFrame
+from recsys.retrieval.drawing import Draw
 from recsys.retrieval.frames import Eligible, distinct_pairs, with_columns
 from recsys.retrieval.kernels import Kernel
 from recsys.retrieval.reasons import Case
@@ -71,6 +72,20 @@ class Retriever(Entry, ABC):
     @abstractmethod
     def learn(self, data: TrainingData) -> Model[Any]:
         """Learn from training data: what `fit` calls."""
+
+    def drawn(self, draw: Draw) -> Self:
+        """Return a variant for a search: the same, but for the settings that are worth searching.
+
+        Raises
+        ------
+        ConfigError
+            If there are none.
+        """
+        raise ConfigError(f"{self.name}: retrievers of kind {self.kind} have no settings that are searched")
+
+    def cheaper(self, share: float) -> Self:
+        """Return a variant that costs about this share of a fit, for a first look; itself, where there is none."""
+        return self
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from recsys.environment import BROADCAST_LIMIT_MB
 from recsys.progress import note
 from recsys.retrieval.audience import Audience, packed
 from recsys.retrieval.base import Model
+from recsys.retrieval.blend import Blend
 from recsys.retrieval.frames import Eligible
 from recsys.retrieval.loading import load_kernels, size_in_bytes, user_columns
 from recsys.retrieval.propose import SCHEMA, Proposer, run
@@ -30,6 +31,7 @@ def candidates(
     models: Sequence[Model[Any]],
     settings: CandidatesSettings,
     *,
+    blend: Blend | None = None,
     eligible: Eligible | None = None,
     broadcast_limit_mb: float = BROADCAST_LIMIT_MB,
 ) -> DataFrame:
@@ -43,6 +45,8 @@ def candidates(
         Fitted retrievers with different names; each proposes its own `k` items.
     settings : CandidatesSettings
         Its `k`, `rrf_k` and `exclude_seen` count here.
+    blend : Blend, optional
+        The order of the union; by default that of the models' own weights and the `rrf_k` of the settings.
     eligible : Eligible, optional
         Which items may be proposed; all by default.
     broadcast_limit_mb : float
@@ -54,24 +58,24 @@ def candidates(
         `user_id, item_id, rank, score, sources, ranks, scores, because_item_id`; at most `k` rows per user.
     """
     among = [model.among(eligible) for model in models]
+    order = blend or Blend.of((model.settings for model in models), rrf_k=settings.rrf_k)
     size = size_in_bytes(among, audience.item_index)
     if size > broadcast_limit_mb * arrow.MEGABYTE:
         note(f"items take {size / arrow.MEGABYTE:.0f} MB, above spark.broadcast_limit_mb: candidates are made by joins")
-        return by_rows(audience, among, settings)
+        return by_rows(audience, among, settings, order)
     rows = packed(audience, user_columns(among))
-    proposer = share(rows.sparkSession, load(among, audience.item_index, settings))
+    proposer = share(rows.sparkSession, load(among, audience.item_index, settings, order))
     return rows.mapInArrow(run(proposer), SCHEMA)
 
 
-def load(models: Sequence[Model[Any]], item_index: DataFrame, settings: CandidatesSettings) -> Proposer:
+def load(models: Sequence[Model[Any]], item_index: DataFrame, settings: CandidatesSettings, blend: Blend) -> Proposer:
     """Bring what the kernels need of items to the driver. Only below the broadcast limit."""
     catalog, kernels = load_kernels(models, item_index)
     return Proposer(
         catalog=catalog,
         kernels=kernels,
         limits={model.settings.name: model.settings.k for model in models},
-        weights={model.settings.name: model.settings.weight for model in models},
+        blend=blend,
         k=settings.k,
-        rrf_k=settings.rrf_k,
         exclude_seen=settings.exclude_seen,
     )

@@ -75,8 +75,6 @@ class Entry(Section):
     features: ClassVar[tuple[Feature, ...]] = ()
     is_baseline: ClassVar[bool] = False
     """Whether evaluation compares with its list alone, and unknown users are given it."""
-    only_seen: ClassVar[bool] = False
-    """Whether it proposes nothing but what a user has already seen, and so needs `exclude_seen` to be off."""
     not_fitted: ClassVar[frozenset[str]] = frozenset({"name", "k", "weight"})
     """Fields that decide what is proposed, not what is learned."""
 
@@ -88,6 +86,14 @@ class Entry(Section):
         """Which slice of one of its tables a run writes: the value of each partition column."""
         values = {"model_version": version, **slice_of(as_of), "retriever": self.name}
         return {column: values[column] for column in table.partitions}
+
+    @property
+    def only_from(self) -> tuple[str, ...]:
+        """Types of events on whose items alone it proposes anything; empty for one that may propose any item.
+
+        Where such events mark items as seen, and these are excluded, it has nothing to propose.
+        """
+        return ()
 
     @property
     def offered(self) -> tuple[RetrieverFeature, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recsys.retrieval.blend import Blend
 from recsys.retrieval.kernels import Floats, Ints, Proposals, best
 
 
@@ -38,17 +39,17 @@ class Union:
     maker_score: Floats
 
 
-def fuse(
-    proposals: Mapping[str, Proposals], weights: Mapping[str, float], *, rrf_k: float, k: int, n_items: int
-) -> Union:
-    """Unite proposals by weighted reciprocal ranks: score = sum over retrievers of weight / (rrf_k + rank).
+def fuse(proposals: Mapping[str, Proposals], blend: Blend, *, k: int, n_items: int) -> Union:
+    """Unite proposals: an item's score is the sum of what each of them adds to it.
 
-    See Cormack, Clarke, Buettcher: Reciprocal Rank Fusion (SIGIR 2009). Where several retrievers name a cause, the
-    cause of the one with the largest share of the score stands, of equals the first by name.
+    Where several retrievers name a cause, the cause of the one with the largest share of the score stands, of equals
+    the first by name.
 
     Parameters
     ----------
-    proposals, weights : mappings by the name of the retriever
+    proposals : mapping by the name of the retriever
+    blend : Blend
+        What a proposal adds.
     """
     names = sorted(proposals)
     parts = [proposals[name] for name in names]
@@ -58,8 +59,8 @@ def fuse(
     order = np.argsort(key, kind="stable")
     rank = np.concatenate([p.rank for p in parts])[order]
     raw = np.concatenate([p.score for p in parts])[order]
-    key, maker, because = key[order], maker[order], because[order]
-    share = np.array([float(weights[name]) for name in names])[maker] / (rrf_k + rank)
+    shares = [blend.shares(name, part.user, part.rank, part.score) for name, part in zip(names, parts, strict=True)]
+    key, maker, because, share = key[order], maker[order], because[order], np.concatenate(shares)[order]
     first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if len(key) else np.zeros(0, np.int64)
     lengths = np.diff(np.r_[first, len(key)]).astype(np.int64)
     group = np.repeat(np.arange(len(first)), lengths)

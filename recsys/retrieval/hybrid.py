@@ -19,9 +19,13 @@ from recsys.progress import note
 from recsys.retrieval import registry, saved
 from recsys.retrieval.audience import AnyUsers, Audience
 from recsys.retrieval.base import Model, Retriever, check_k
+from recsys.retrieval.blend import Blend, described
+from recsys.retrieval.blending import fit_blend
 from recsys.retrieval.candidates import candidates
 from recsys.retrieval.entries import checked, parse
+from recsys.retrieval.frames import distinct_pairs
 from recsys.retrieval.pair_features import with_pair_features
+from recsys.retrieval.past_lists import labeled_by, past_lists
 from recsys.retrieval.settings import CandidatesSettings, SignalSettings
 from recsys.settings import nearest, refusal
 
@@ -29,10 +33,10 @@ _COLUMNS = ("user_id", "item_id", "rank", "score", "sources")
 
 
 class Hybrid:
-    """A union of retrievers by weighted reciprocal ranks.
+    """A union of retrievers: by weighted reciprocal ranks, or by fitted weights.
 
-    An item's score is the sum of weight / (rrf_k + rank) over the retrievers that propose it (Cormack, Clarke,
-    Buettcher: Reciprocal Rank Fusion, SIGIR 2009).
+    Without a blend, an item's score is the sum of weight / (rrf_k + rank) over the retrievers that propose it (Cormack,
+    Clarke, Buettcher: Reciprocal Rank Fusion, SIGIR 2009).
 
     Parameters
     ----------
@@ -42,12 +46,14 @@ class Hybrid:
         Weights by name, instead of the retrievers' own.
     rrf_k : float, optional
         Constant of the reciprocal ranks; the config's default if None.
+    blend : Blend, optional
+        Fitted weights, from `HybridModel.with_fitted_weights`; they stand before `weights` and `rrf_k`.
 
     Raises
     ------
     ConfigError
-        If there is no retriever, two have one name, a weight is negative or for none of them, or `rrf_k` is not
-        positive.
+        If there is no retriever, two have one name, a weight is negative or for none of them, `rrf_k` is not positive,
+        or the blend lacks a retriever.
     """
 
     def __init__(
@@ -56,10 +62,12 @@ class Hybrid:
         *,
         weights: Mapping[str, float] | None = None,
         rrf_k: float | None = None,
+        blend: Blend | None = None,
     ) -> None:
         unlike = _checked(registry.defaults() if retrievers is None else retrievers)
         self.retrievers = _weighted(unlike, weights or {})
         self.settings = _union({} if rrf_k is None else {"rrf_k": rrf_k})
+        self.blend = _covering(blend, self.retrievers)
 
     def fit(self, log: Log, *, signal: SignalSettings | None = None) -> HybridModel:
         """Fit every retriever; one that finds too little to learn from is left out, and a note says so.
@@ -79,7 +87,8 @@ class Hybrid:
                 note(f"left out: {reason}")
         if not models:
             raise NothingToDo("; ".join(reasons))
-        return HybridModel(models, Audience.of(indexed, signal=signal or SignalSettings()), self.settings)
+        audience = Audience.of(indexed, signal=signal or SignalSettings())
+        return HybridModel(models, audience, self.settings, self.blend)
 
     def __repr__(self) -> str:
         """Show the retrievers with what was set."""
@@ -97,11 +106,14 @@ class HybridModel:
         Who may be recommended to.
     settings : CandidatesSettings
         How the union is made.
+    blend : Blend, optional
+        Fitted weights of the union.
     """
 
     models: Sequence[Model[Any]]
     audience: Audience
     settings: CandidatesSettings
+    blend: Blend | None = None
 
     def recommend(
         self, users: AnyUsers | None = None, k: int = 20, exclude_seen: bool = True, items: AnyFrame | None = None
@@ -121,7 +133,39 @@ class HybridModel:
         longer = [replace(model, settings=_at_least(model.settings, k), audience=audience) for model in self.models]
         settings = self.settings.model_copy(update={"k": k, "exclude_seen": exclude_seen})
         eligible = None if items is None else self.audience.eligible(items)
-        return audience.ids.restore(candidates(audience, longer, settings, eligible=eligible).select(*_COLUMNS))
+        found = candidates(audience, longer, settings, blend=self.blend, eligible=eligible)
+        return audience.ids.restore(found.select(*_COLUMNS))
+
+    def with_fitted_weights(
+        self, taken: AnyFrame, *, exclude_seen: bool = True, lists: int = CandidatesSettings().fit_lists
+    ) -> HybridModel:
+        """Fit the weights of the union on what users took up after the log; see `recsys.retrieval.blending`.
+
+        To use all data in the end, fit a new `Hybrid` on it with the `blend` of what this returns.
+
+        Parameters
+        ----------
+        taken : DataFrame or pandas.DataFrame
+            The log's user column and its item column: a validation part, nothing of which the models have learned.
+        exclude_seen : bool
+            As lists will be made.
+        lists : int
+            Users that weights are fitted on, at most; their candidates come to the driver.
+
+        Returns
+        -------
+        HybridModel
+            The same models, united by fitted weights where these are better, else by the weights that they have.
+        """
+        known = distinct_pairs(self.audience.adopted(taken))
+        users = self.audience.of_users(known.select("user_id").distinct())
+        settings = self.settings.model_copy(update={"exclude_seen": exclude_seen})
+        labeled = labeled_by(known, candidates(users, self.models, settings))
+        retrievers = [model.settings for model in self.models]
+        past = past_lists(labeled, sorted(one.name for one in retrievers), lists=lists)
+        found = fit_blend(past, Blend.of(retrievers, rrf_k=self.settings.rrf_k))
+        note(f"{found.verdict()}; {described(found.blend)}")
+        return replace(self, blend=found.blend)
 
     def score(self, pairs: AnyFrame) -> DataFrame:
         """Compute every model's pair features for any users and items; see `Model.score`."""
@@ -140,6 +184,7 @@ class HybridModel:
         plain = {
             "models": [values for values, _ in parts],
             "union": self.settings.model_dump(mode="json"),
+            "blend": None if self.blend is None else self.blend.figures(),
             **self.audience.plain(),
         }
         frames = {place: frame for _, placed in parts for place, frame in placed.items()}
@@ -151,6 +196,13 @@ def _checked(retrievers: Sequence[Retriever]) -> tuple[Retriever, ...]:
         return checked(retrievers)
     except ValueError as error:
         raise ConfigError(str(error)) from None
+
+
+def _covering(blend: Blend | None, retrievers: Sequence[Retriever]) -> Blend | None:
+    absent = [] if blend is None else [one.name for one in retrievers if not blend.covers([one.name])]
+    if absent:
+        raise ConfigError(f"the blend has no weight for {absent[0]}; fit it for these retrievers, or leave it out")
+    return blend
 
 
 def _union(values: Mapping[str, Any]) -> CandidatesSettings:
@@ -210,4 +262,6 @@ def load(path: str, *, spark: SparkSession | None = None) -> Model[Any] | Hybrid
         models.append(retriever.model(retriever, frames, audience, one["metrics"]))
     if "union" not in plain:
         return models[0]
-    return HybridModel(models, audience, CandidatesSettings(**plain["union"]))
+    figures = plain.get("blend")
+    blend = None if figures is None else Blend.from_figures(figures)
+    return HybridModel(models, audience, CandidatesSettings(**plain["union"]), blend)

@@ -15,6 +15,7 @@ from pyspark import Broadcast
 from recsys import arrow
 from recsys.data import CANDIDATES
 from recsys.retrieval import fusion
+from recsys.retrieval.blend import Blend
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.kernels import Excluded, Kernel, users_at_once
 
@@ -30,12 +31,12 @@ class Proposer:
     ----------
     catalog : Catalog
         The items by position.
-    kernels, limits, weights : mappings by the name of the retriever
-        What proposes, how many items at most, and its weight in the union.
+    kernels, limits : mappings by the name of the retriever
+        What proposes, and how many items at most.
+    blend : Blend
+        What a proposal adds to the score of an item.
     k : int
         Most candidates per user.
-    rrf_k : float
-        Constant of reciprocal rank fusion.
     exclude_seen : bool
         Whether seen items are left out.
     """
@@ -43,9 +44,8 @@ class Proposer:
     catalog: Catalog
     kernels: Mapping[str, Kernel]
     limits: Mapping[str, int]
-    weights: Mapping[str, float]
+    blend: Blend
     k: int
-    rrf_k: float
     exclude_seen: bool
 
     def propose(self, rows: pa.RecordBatch) -> pa.RecordBatch:
@@ -57,7 +57,7 @@ class Proposer:
         found = {
             name: kernel.propose(batch, k=self.limits[name], excluded=excluded) for name, kernel in self.kernels.items()
         }
-        united = fusion.fuse(found, self.weights, rrf_k=self.rrf_k, k=self.k, n_items=n_items)
+        united = fusion.fuse(found, self.blend, k=self.k, n_items=n_items)
         return _to_arrow(united, rows["user_id"], self.catalog.ids)
 
 

@@ -21,6 +21,8 @@ BUILT_IN = (
 
 OPTIONAL = (
     "recsys.retrieval.buy_again.retriever.BuyAgain",
+    "recsys.retrieval.ease.retriever.Ease",
+    "recsys.retrieval.user_user.retriever.UserUser",
     "recsys.retrieval.ordered.retriever.Ordered",
     "recsys.retrieval.item2vec.retriever.Item2Vec",
 )
@@ -28,6 +30,8 @@ OPTIONAL = (
 
 RANKER = "ctr"
 """Kind of the ranker's rows in `models`."""
+FUSION = "fusion"
+"""Kind of the rows in `models` that hold the weights of a union."""
 
 _SLICED_BY = {"model_version", data.AS_OF_KEY.name, "retriever"}
 _registered: dict[str, type[Retriever]] = {}
@@ -44,8 +48,8 @@ def register(cls: type[C]) -> type[C]:
         If another class has the kind, or a table is partitioned by something that a run can't name.
     """
     kind = cls.model_fields["kind"].default
-    if kind == RANKER:
-        raise ConfigError(f"retriever kind {kind}: models of the ranker are called so; give it another kind")
+    if kind in (RANKER, FUSION):
+        raise ConfigError(f"retriever kind {kind}: other rows of `models` are called so; give it another kind")
     taken = _registered.get(kind)
     if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
         raise ConfigError(f"retriever kind {kind}: {taken.__module__}.{taken.__qualname__} has it already")

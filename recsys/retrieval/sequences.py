@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from recsys.retrieval.item_item.histories import mixed, whole_users
 from recsys.retrieval.kernels import Ints
+from recsys.retrieval.neighborhoods.histories import mixed, whole_users
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,11 @@ class CandidatesSettings(Section):
     rrf_k: PositiveFloat = Field(
         10.0, description="Constant c of reciprocal rank fusion: a proposal adds weight / (c + rank)"
     )
+    fit_weights: bool = Field(
+        True,
+        description="Fit the weights of retrievers on the candidates of past instants; where they are not better than those of the config, or false, the config's stand",
+    )
+    fit_lists: PositiveInt = Field(20_000, description="Past lists that weights are fitted on, at most")
     user_window_days: PositiveInt | None = Field(
         None, description="Leave out users without an event in these days; null: everybody"
     )

@@ -8,31 +8,38 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import window as W
 
 from recsys.retrieval.audience import Audience
 from recsys.retrieval.base import Model
+from recsys.retrieval.blend import Blend
 from recsys.retrieval.frames import first_k
+from recsys.retrieval.ordering import share_of
 from recsys.retrieval.propose import COLUMNS
 from recsys.retrieval.settings import CandidatesSettings
 
 
-def by_rows(audience: Audience, models: Sequence[Model[Any]], settings: CandidatesSettings) -> DataFrame:
+def by_rows(audience: Audience, models: Sequence[Model[Any]], settings: CandidatesSettings, blend: Blend) -> DataFrame:
     """Make the same candidates as the one pass, row by row; see `recsys.retrieval.candidates.candidates`."""
     seen = audience.seen if settings.exclude_seen else None
-    entries = reduce(DataFrame.unionByName, (_entries(model, audience, seen, settings.rrf_k) for model in models))
+    entries = reduce(DataFrame.unionByName, (_entries(model, audience, seen, blend) for model in models))
     return first_k(_united(entries), settings.k).select(*COLUMNS)
 
 
-def _entries(model: Model[Any], audience: Audience, seen: DataFrame | None, rrf_k: float) -> DataFrame:
+def _entries(model: Model[Any], audience: Audience, seen: DataFrame | None, blend: Blend) -> DataFrame:
     """What one retriever proposes: `user_id, item_id, entry`."""
     settings = model.settings
     found = model.lists(audience.people.select("user_id"), k=settings.k, exclude=seen)
     cause = F.col("because_item_id") if "because_item_id" in found.columns else F.lit(None).cast("string")
+    over = W.Window.partitionBy("user_id")
+    found = found.withColumn(
+        "share", share_of(blend, settings.name, rank=F.col("rank"), score=F.col("score"), over=over)
+    )
     entry = F.struct(
         F.lit(settings.name).alias("name"),
         F.col("rank").alias("rank"),
         F.col("score").alias("score"),
-        (F.lit(float(settings.weight)) / (F.lit(float(rrf_k)) + F.col("rank"))).alias("share"),
+        F.col("share"),
         cause.alias("because"),
     )
     return found.select("user_id", "item_id", entry.alias("entry"))

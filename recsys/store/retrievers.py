@@ -12,8 +12,10 @@ from pyspark.sql import DataFrame
 from recsys import data
 from recsys.config import version_of
 from recsys.environment import BROADCAST_LIMIT_MB
+from recsys.retrieval import registry
 from recsys.retrieval.audience import Audience, known_users
 from recsys.retrieval.base import Model, Retriever
+from recsys.retrieval.blend import Blend
 from recsys.retrieval.interactions import pairs
 from recsys.retrieval.settings import SignalSettings
 from recsys.store.models import stamped, version_row
@@ -96,6 +98,16 @@ def read_models(
         for version, retriever in versions.items()
         if version in visible
     ]
+
+
+def fitted_blend(warehouse: PinnedWarehouse, *, as_of: datetime, names: Sequence[str]) -> Blend | None:
+    """Return the weights that were fitted for an instant; None where there are none for these retrievers."""
+    where = {"kind": registry.FUSION, "as_of": as_of}
+    row = warehouse.read(data.MODELS, where=where, required=False).select("metrics").first()
+    if row is None:
+        return None
+    found = Blend.from_figures(row["metrics"])
+    return found if found.covers(names) else None
 
 
 def past_fits(

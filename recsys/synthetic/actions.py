@@ -1,14 +1,14 @@
-"""What people do: clicks on lists, product pages reached by browsing, carts, orders and refunds."""
+"""What people do: clicks on lists, product pages reached by browsing, carts, orders, refunds and orders again."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
 import numpy as np
 
 from recsys.synthetic import items as item_facts
-from recsys.synthetic.choices import REFUND, cart_probability, click_logit, order_probability
+from recsys.synthetic.choices import AGAIN, REFUND, cart_probability, click_logit, order_probability
 from recsys.synthetic.hashing import Bools, Floats, Ints, below, mix, normal, pick, splitmix, uniform, unit
 from recsys.synthetic.policy import power_law_draw
 from recsys.synthetic.users import FAVORITE_WEIGHTS
@@ -22,6 +22,9 @@ STEPS_LIMIT = 4_096
 """Actions of a session stay below this; part of the event keys."""
 
 _REFUND_BIT = np.int64(1 << 61)
+_AGAIN_BITS = 57
+_MOST_AGAIN = 15
+"""Orders of one item that follow from one order: what fits between the bits of the keys."""
 _BROWSE_CUMULATIVE = np.array([0.45, 0.80, 1.0])
 _BROWSE_CHOICES = 5
 _BROWSE_LOYAL = 0.85
@@ -42,7 +45,7 @@ class Actions:
     session: Ints
     """Row in the block's sessions."""
     step: Ints
-    """Step within the session, from 1; 0 for refunds."""
+    """Step within the session, from 1; 0 outside of one, for refunds and orders again."""
     item: Ints
     """Item index."""
     price: Floats
@@ -78,7 +81,7 @@ Rows = TypeVar("Rows", Actions, _Pages)
 
 
 def make_actions(world: World, visits: Visits) -> Actions:
-    """Return every action of a block's sessions, including refunds that fall within the log."""
+    """Return every action of a block's sessions, including refunds and orders again that fall within the log."""
     logit, truth = click_probabilities(world, visits)
     clicked = _clicked_pages(world, visits, logit, clicks(world, visits, truth))
     browsed = _browsed_pages(world, visits)
@@ -151,7 +154,7 @@ def _browsed_pages(world: World, visits: Visits) -> _Pages:
 
 
 def _ordered(world: World, visits: Visits, pages: _Pages) -> Actions:
-    """Add carts and orders to the pages, number the steps of each session, add the refunds."""
+    """Add carts and orders to the pages, number the steps of each session, add what follows from orders."""
     seed = world.cfg.seed
     user = visits.session_user[pages.session]
     words = mix(seed, "cart", pages.key)
@@ -182,26 +185,49 @@ def _ordered(world: World, visits: Visits, pages: _Pages) -> Actions:
         list_key=pages.list_key[head],
         position=pages.position[head],
     )
-    return _joined(actions, _refunds(world, visits, actions))
-
-
-def _refunds(world: World, visits: Visits, actions: Actions) -> Actions:
-    """Return the refunds of known users' orders, 1 to 14 days later, that fall within the log."""
     orders = actions.take((actions.kind == ORDER) & ~visits.who.anonymous[actions.user])
+    return _joined(_joined(actions, _refunds(world, orders)), _again(world, visits, orders))
+
+
+def _refunds(world: World, orders: Actions) -> Actions:
+    """Return the refunds of known users' orders, 1 to 14 days later, that fall within the log."""
     words = mix(world.cfg.seed, "refund", orders.key)
     ts_ms = orders.ts_ms + DAY_MS + below(splitmix(words), 13 * DAY_MS)
     sent_back = (unit(words) < REFUND) & (ts_ms < world.cfg.start_ms + world.cfg.days * DAY_MS)
-    back = Actions(
-        key=orders.key | _REFUND_BIT,
-        kind=np.full(len(words), REFUNDED),
-        ts_ms=ts_ms,
-        user=orders.user,
-        session=orders.session,
-        step=np.zeros(len(words), dtype=np.int64),
-        item=orders.item,
-        price=orders.price,
-        quantity=orders.quantity,
-        list_key=np.full(len(words), -1),
-        position=np.zeros(len(words), dtype=np.int64),
-    )
+    back = _outside(orders, orders.key | _REFUND_BIT, REFUNDED, ts_ms)
     return back.take(sent_back)
+
+
+def _again(world: World, visits: Visits, orders: Actions) -> Actions:
+    """Return the orders by which people replace what they have used up, about a cycle apart, that fall within the log.
+
+    An item is a consumable with the probability `repeat_share`, and has a cycle of its own.
+    """
+    seed, end = world.cfg.seed, world.cfg.start_ms + world.cfg.days * DAY_MS
+    used_up = uniform(seed, "consumable", orders.item) < world.cfg.repeat_share
+    last = orders.take(used_up & ~visits.who.is_bot[orders.user])
+    cycle = DAY_MS * (7 + below(mix(seed, "cycle", last.item), 15))
+    first, made = last.key, orders.take(np.zeros(0, dtype=np.int64))
+    for nth in range(1, _MOST_AGAIN + 1):
+        words = mix(seed, "again", first, np.array(nth))
+        ts_ms = last.ts_ms + (cycle * (0.75 + 0.5 * unit(splitmix(words)))).astype(np.int64)
+        goes_on = (unit(words) < AGAIN) & (ts_ms < end)
+        if not goes_on.any():
+            break
+        last = _outside(last, first | (np.int64(nth) << _AGAIN_BITS), ORDER, ts_ms).take(goes_on)
+        first, cycle = first[goes_on], cycle[goes_on]
+        made = _joined(made, last)
+    return made
+
+
+def _outside(orders: Actions, key: Ints, kind: int, ts_ms: Ints) -> Actions:
+    """Return actions that follow from orders, outside of any session."""
+    return replace(
+        orders,
+        key=key,
+        kind=np.full(len(key), kind),
+        ts_ms=ts_ms,
+        step=np.zeros(len(key), dtype=np.int64),
+        list_key=np.full(len(key), -1),
+        position=np.zeros(len(key), dtype=np.int64),
+    )

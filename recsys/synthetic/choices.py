@@ -19,6 +19,9 @@ BOT_CLICK = 0.35
 REFUND = 0.08
 """Probability that an order of a known user is sent back."""
 
+AGAIN = 0.85
+"""Probability that a consumable is ordered once more."""
+
 _BASE = -2.35
 _LATENT = 0.62
 _FAVORITE = np.array([0.9, 0.6, 0.3])

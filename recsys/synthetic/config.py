@@ -38,6 +38,7 @@ class ShopConfig(BaseModel):
     explore_share: float = Field(0.05, ge=0, le=1, description="lists drawn uniformly (explore-v1)")
     trend_share: float = Field(0.15, ge=0, le=0.6, description="positions given to the week's trending items")
     arrivals_share: float = Field(0.08, ge=0, le=0.3, description="positions given to recently added items")
+    repeat_share: float = Field(0.0, ge=0, le=1, description="items that are used up and ordered again")
     dirt: float = Field(1.0, ge=0, le=20, description="factor on every defect rate (0: a clean log)")
     truth_sample: float = Field(1.0, gt=0, le=1, description="share of lists kept in truth/")
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
 from recsys.synthetic import items as item_facts
-from recsys.synthetic.actions import REFUNDED, make_actions
+from recsys.synthetic.actions import make_actions
 from recsys.synthetic.config import ShopConfig
 from recsys.synthetic.hashing import Bools, Ints, mix, uniform
 from recsys.synthetic.text import hex_ids, iso_times
@@ -84,7 +84,7 @@ def _event_rows(world: World, visits: Visits) -> pa.RecordBatch:
     """Return one row per user action."""
     made = make_actions(world, visits)
     who = visits.who
-    refund = made.kind == REFUNDED
+    outside = made.step == 0
     off_list = made.list_key < 0
     return pa.RecordBatch.from_pydict({
         "event_id": _ids(world, "ev", made.key),
@@ -93,15 +93,15 @@ def _event_rows(world: World, visits: Visits) -> pa.RecordBatch:
         "ts_ms": made.ts_ms,
         "ts": iso_times(made.ts_ms),
         "uid": user_ids(world, visits.user[made.user], who.anonymous[made.user]),
-        "sid": _ids(world, "s", visits.session_key[made.session], refund),
-        "step": _some(made.step, refund),
+        "sid": _ids(world, "s", visits.session_key[made.session], outside),
+        "step": _some(made.step, outside),
         "sku": item_ids(world, made.item),
         "price": made.price,
         "qty": _some(made.quantity, made.quantity == 0),
         "list_id": _ids(world, "ls", made.list_key, off_list),
         "pos": _some(made.position, off_list),
-        "device": _some(visits.device[made.session], refund),
-        "country": _some(who.country[made.user], refund),
+        "device": _some(visits.device[made.session], outside),
+        "country": _some(who.country[made.user], outside),
         "is_bot": who.is_bot[made.user],
     })  # fmt: skip
 

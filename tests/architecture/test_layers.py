@@ -27,6 +27,7 @@ ROOMS = (
     ("recsys.rerank",),
     ("recsys.publishing",),
     ("recsys.evaluation", "recsys.synthetic", "recsys.library"),
+    ("recsys.tuning",),
     ("recsys.config",),
     ("recsys.store",),
     ("recsys.pipeline",),
@@ -37,7 +38,7 @@ ROOMS = (
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 LOGIC = tuple(
     f"recsys.{name}"
-    for name in ["ingest", "features", "retrieval", "ctr", "rerank", "publishing", "evaluation", "synthetic"]
+    for name in ["ingest", "features", "retrieval", "ctr", "rerank", "publishing", "evaluation", "tuning", "synthetic"]
 )
 SHARED = ("recsys.spark.share",)
 """What logic may use of the session's module: an object for all executors."""

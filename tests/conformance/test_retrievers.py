@@ -137,7 +137,7 @@ def test_a_pair_that_is_proposed_has_the_score_of_the_proposal(
     column = f"{model.settings.name}_score"
     if column not in [feature.column.name for feature in model.settings.of_pairs]:
         pytest.skip("offers no score")
-    settings = CandidatesSettings(k=K, exclude_seen=not model.settings.only_seen)
+    settings = CandidatesSettings(k=K, exclude_seen=not model.settings.only_from)
     made = candidates(audience.of_users(users), [model], settings).drop("score", "rank")
     rows = features_of(model, audience, made)
     assert rows and all(row[column] == row["scores"][model.settings.name] for row in rows)
@@ -249,7 +249,9 @@ def test_no_users_and_no_data(spark: SparkSession, retriever: Retriever, model: 
 def test_recommend_to_everybody_what_they_have_not_seen(model: Model[Any], rows: list[Row]) -> None:
     seen = {(row.user, row.item) for row in rows}
     found = model.recommend(k=K).collect()
-    assert bool(found) != model.settings.only_seen and not {(row["user_id"], row["item_id"]) for row in found} & seen
+    assert (
+        bool(found) != bool(model.settings.only_from) and not {(row["user_id"], row["item_id"]) for row in found} & seen
+    )
     again = {(row["user_id"], row["item_id"]) for row in model.recommend(k=K, exclude_seen=False).collect()}
     assert again & seen
     assert model.recommend(["u001"], k=999).count() <= len({row.item for row in rows})

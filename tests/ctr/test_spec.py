@@ -199,7 +199,7 @@ def test_what_retrievers_offer_stands_among_the_default_inputs() -> None:
     ]
     assert plain[:2] == ["item", "history"]
     assert plain[-1] == "price_to_last_item_step"
-    assert len(plain) == len(set(plain)) == 79
+    assert len(plain) == len(set(plain)) == 80
 
 
 def test_a_number_in_steps_is_a_standardized_number_too() -> None:

@@ -17,7 +17,12 @@ pytestmark = pytest.mark.fast
 TARGETS = re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 OF_THE_PIPELINE = [(("--from",), {}), (("--to",), {}), (("--force",), {"action": "store_true"})]
 OF_THE_BACKTEST = [((f"--{name}",), {}) for name in ("instants", "first", "last", "every")]
-MORE = {"jobs/pipeline.py": OF_THE_PIPELINE, "jobs/backtest.py": OF_THE_BACKTEST}
+OF_THE_SEARCH = [((f"--{name}",), {}) for name in ("retriever", "trials", "metric", "minutes", "out")]
+MORE = {
+    "jobs/pipeline.py": OF_THE_PIPELINE,
+    "jobs/backtest.py": OF_THE_BACKTEST,
+    "jobs/tune.py": OF_THE_SEARCH,
+}
 OF_SPARK = {"--py-files", "--master", "--deploy-mode", "--packages", "--driver-memory", "--total-executor-cores"} | {
     f"--executor-{what}" for what in ("cores", "memory")
 }

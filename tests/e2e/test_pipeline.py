@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -21,6 +21,8 @@ from recsys.pipeline.graph import Outcome
 from recsys.pipeline.job import load_jobs
 from recsys.pipeline.summary import summarize
 from recsys.retrieval import registry
+from recsys.retrieval.blend import Blend
+from recsys.retrieval.ordering import reordered
 from recsys.store import Warehouse
 from recsys.store.catalog import all_tables
 from tests.support.shops import ROOT, Shop, run_shop, shop_config
@@ -92,6 +94,28 @@ def test_every_row_has_a_title_and_a_reason(served: Served) -> None:
     assert rows.where("reason IS NULL OR reason = '' OR reason_code = ''").count() == 0
     known = served[1].read(data.ITEMS).select("item_id").distinct()
     assert rows.join(known, "item_id", "left_semi").where("title IS NULL").count() == 0
+
+
+def test_the_union_has_the_weights_that_past_lists_gave(served: Served, shop: Shop) -> None:
+    warehouse, at = served[1], shop.as_of
+    fitted = warehouse.read(data.MODELS, where={"kind": "fusion"}).collect()
+    assert [row["as_of"].astimezone(UTC) for row in fitted] == [at], "at past instants nothing is fitted"
+    figures, blend = fitted[0]["metrics"], Blend.from_figures(fitted[0]["metrics"])
+    assert figures["lists"] > 0 and fitted[0]["verdict"].split(":")[0] in ("fitted weights", "the config's weights")
+    made = warehouse.read(data.CANDIDATES, where={"run_date": at.date(), "as_of": at})
+    again = reordered(made, blend, lists=["user_id"])
+    columns = ("user_id", "item_id", "rank", "score")
+    assert again.select(*columns).exceptAll(made.select(*columns)).isEmpty()
+
+
+def test_what_each_retriever_found_adds_up(served: Served) -> None:
+    config, warehouse = served
+    rows = {(row["source"], row["other"]): row for row in warehouse.read(data.SOURCE_OVERLAP).collect()}
+    names, union = [one.name for one in config.retrievers], rows["candidates", "candidates"]
+    own = [rows[name, name] for name in names]
+    assert len(rows) == 1 + len(names) ** 2
+    assert 0 < max(row["hits"] for row in own) <= union["hits"] <= sum(row["hits"] for row in own)
+    assert all(row["unique_hits"] <= row["hits"] for row in own)
 
 
 def test_metrics_hold_popularity_beside_every_stage_with_intervals(served: Served) -> None:

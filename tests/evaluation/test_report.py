@@ -110,6 +110,16 @@ def test_what_is_known_of_clicks_and_heads_is_shown() -> None:
             effects=[(1, 1.0), (2, 0.7)],
             reasons=[("popular", 0.25)],
             sources=[("als", 0.875)],
+            overlap=[
+                {"source": one, "other": other, "proposed": 40, "hits": hits, "unique_hits": unique, "relevant": 8}
+                for one, other, hits, unique in (
+                    ("candidates", "candidates", 6, 6),
+                    ("near", "near", 5, 2),
+                    ("top", "top", 4, 1),
+                    ("near", "top", 3, None),
+                    ("top", "near", 3, None),
+                )
+            ],
             seconds=[("clean", 12.34)],
         )
     )
@@ -117,12 +127,20 @@ def test_what_is_known_of_clicks_and_heads_is_shown() -> None:
     assert "+0.1000" in html and "corrected CTR" not in html
     assert "click test" in html and "0.1682" in html and "0.1713" in html
     assert "my-shop" in html and "rank.k" in html and "87.5%" in html and "25.0%" in html and "12.3" in html
-    assert pictures(html) == 5
+    assert "0.6250" in html and "0.2500" in html, "recall of near, and what it alone found"
+    assert pictures(html) == 6
 
 
 def test_what_is_not_known_is_left_out() -> None:
     html = made.render(made.Report(as_of="x", horizon_days=7, stages=STAGES, figures=figures()))
-    for title in ("would have earned", "base rate", "Reasons in", "Seconds per job", "differs from the defaults"):
+    for title in (
+        "would have earned",
+        "base rate",
+        "Reasons in",
+        "each retriever found",
+        "Seconds per job",
+        "differs from the defaults",
+    ):
         assert title not in html
 
 

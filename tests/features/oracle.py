@@ -75,7 +75,7 @@ def features(
     }
     out |= {f"{name}_rank": (pair["ranks"] or {}).get(name) for name in ("als", "neighbors", "popular")}
     out |= {name: pair[name] for name in pair if name.startswith(("als_", "neighbors_", "popular_"))}
-    out["candidate_rank"] = pair["candidate_rank"]
+    out |= {name: pair[name] for name in ("candidate_rank", "candidate_score")}
     return out
 
 

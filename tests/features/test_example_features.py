@@ -27,7 +27,7 @@ SCORES = [feature.column.name for feature in RETRIEVED if feature.of_pair]
 PAIR = (
     "example_id string, user_id string, item_id string, list_id string, session_id string, session_step int, "
     "example_time timestamp, position int, price double, device string, country string, ranks map<string,int>, "
-    "candidate_rank int"
+    "candidate_rank int, candidate_score double"
 )
 SCORED = ", ".join([PAIR, *(f"{name} double" for name in SCORES)])
 NAMES = [column.split()[0] for column in SCORED.replace("map<string,int>", "m").split(", ")]
@@ -79,6 +79,7 @@ def lists(seed: int, events: Sequence[Row], n: int = 25, *, at: datetime | None 
                     "country": None if number % 2 else "FR",
                     "ranks": ranks,
                     "candidate_rank": position if ranks else None,
+                    "candidate_score": 1.0 / position if ranks else None,
                     **{name: draw.choice((None, 0.5)) for name in SCORES},
                 }
             )
@@ -230,8 +231,11 @@ def test_a_heavy_user_costs_a_bounded_history(spark: SparkSession, instant: date
 
 
 def test_candidate_pairs_are_lists_of_their_users(spark: SparkSession) -> None:
-    columns = "as_of timestamp, user_id string, item_id string, rank int, ranks map<string,int>, sources array<string>"
-    data = [(AS_OF, "u0", "i1", 1, {"als": 2}, ["als"]), (AS_OF, "u1", "i1", 2, {"popular": 1}, ["popular"])]
+    columns = (
+        "as_of timestamp, user_id string, item_id string, rank int, score double, ranks map<string,int>, "
+        "sources array<string>"
+    )
+    data = [(AS_OF, "u0", "i1", 1, 0.7, {"als": 2}, ["als"]), (AS_OF, "u1", "i1", 2, 0.5, {"popular": 1}, ["popular"])]
     found = candidate_pairs(spark.createDataFrame(data, columns), keep=("sources",))
     assert (
         found.drop("sources", "attributes").schema.simpleString()

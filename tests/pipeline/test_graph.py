@@ -69,7 +69,7 @@ def test_the_order_of_the_pipeline(jobs: dict[str, Job]) -> None:
     order = graph.ordered(jobs)
     assert order[0] == "clean"
     assert order[-5:] == ["ctr_examples", "train_ctr", "rank", "publish", "evaluate"]
-    assert order.index("index") < order.index("candidates") < order.index("ctr_examples")
+    assert max(order.index("index"), order.index("fusion")) < order.index("candidates") < order.index("ctr_examples")
 
 
 def test_without_past_instants_each_job_runs_once(jobs: dict[str, Job]) -> None:

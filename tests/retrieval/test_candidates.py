@@ -13,10 +13,12 @@ from recsys.data import CANDIDATES
 from recsys.retrieval.als.retriever import Als
 from recsys.retrieval.audience import Audience, known_users
 from recsys.retrieval.base import Model
+from recsys.retrieval.blend import Blend
 from recsys.retrieval.candidates import candidates
 from recsys.retrieval.frames import Eligible
 from recsys.retrieval.interactions import pairs
 from recsys.retrieval.item_item.retriever import ItemItem
+from recsys.retrieval.ordering import reordered
 from recsys.retrieval.popular.retriever import Popular
 from recsys.retrieval.settings import CandidatesSettings
 from tests.retrieval.shop import AS_OF, FUTURE, SIGNAL, Row, events_of, log_of, made_up, table
@@ -94,6 +96,22 @@ def test_one_pass_and_joins_agree_to_the_last_bit(
 ) -> None:
     by_joins = make(spark, profiles, models, ROWS, eligible=eligible, broadcast_limit_mb=0.0005)
     assert table(by_joins) == sorted((tuple(row) for row in made), key=repr)
+
+
+def test_fitted_weights_give_the_same_order_in_every_way(
+    spark: SparkSession, profiles: DataFrame, models: list[Model[Any]], eligible: Eligible
+) -> None:
+    """In one pass, by joins, and put upon candidates of the config's weights afterwards."""
+    blend = Blend(10.0, {"als": 0.5, "neighbors": 0.0, "popular": 2.0}, {"als": 0.7, "neighbors": 1.0, "popular": 0.0})
+    settings = SETTINGS.model_copy(update={"k": 99})
+    one_pass = table(make(spark, profiles, models, ROWS, settings, eligible=eligible, blend=blend))
+    limit = {"broadcast_limit_mb": 0.0005}
+    assert table(make(spark, profiles, models, ROWS, settings, eligible=eligible, blend=blend, **limit)) == one_pass
+    plain = make(spark, profiles, models, ROWS, settings, eligible=eligible)
+    assert table(plain) != one_pass
+    kept = [name for name in plain.columns if name != "because_item_id"]
+    again = reordered(plain, blend, lists=["user_id"]).select(*kept)
+    assert table(again) == sorted((row[:-1] for row in one_pass), key=repr)
 
 
 def test_the_future_changes_nothing(

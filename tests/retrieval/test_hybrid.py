@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from recsys.data.log import Log
 from recsys.errors import ConfigError, NothingToDo
@@ -87,6 +88,24 @@ def test_saved_and_loaded(model: HybridModel, tmp_path: Path) -> None:
     assert [one.settings for one in again.models] == [ALS, ItemItem(), Popular()]
     assert table(again.recommend(k=3)) == table(model.recommend(k=3))
     assert again.recommend(k=1).schema["item_id"].dataType.simpleString() == "bigint"
+
+
+def test_fitted_weights_order_the_union_and_are_kept(log: Log, model: HybridModel, tmp_path: Path) -> None:
+    """Everybody takes up what `popular` puts first for them: its weight is the largest."""
+    alone = next(one for one in model.models if one.settings.name == "popular")
+    taken = alone.recommend(k=1).select(F.col("user_id").alias("customer"), F.col("item_id").alias("sku"))
+    fitted = model.with_fitted_weights(taken)
+    assert fitted.blend is not None and model.blend is None
+    weights = {name: fitted.blend.by_rank[name] / 11 + fitted.blend.by_score[name] for name in fitted.blend.by_rank}
+    assert max(weights, key=lambda name: weights[name]) == "popular"
+    first = table(fitted.recommend(k=1).select("user_id", "item_id"))
+    assert first == table(taken)
+    fitted.save(str(tmp_path / "model"))
+    again = load(str(tmp_path / "model"))
+    assert isinstance(again, HybridModel) and again.blend == fitted.blend
+    assert Hybrid([ALS, Popular()], blend=fitted.blend).blend == fitted.blend
+    with pytest.raises(ConfigError, match="the blend has no weight for wide"):
+        Hybrid([Als(name="wide")], blend=fitted.blend)
 
 
 def test_without_popularity_unknown_users_have_no_rows(log: Log) -> None:

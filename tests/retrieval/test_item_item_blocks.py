@@ -12,11 +12,11 @@ import pytest
 
 from recsys.errors import ConfigError
 from recsys.retrieval.entries import parse
-from recsys.retrieval.item_item import blocks, histories
-from recsys.retrieval.item_item.blocks import Neighbors
-from recsys.retrieval.item_item.histories import Counted, Cut, latest, mixed
 from recsys.retrieval.item_item.retriever import ItemItem
-from recsys.retrieval.item_item.similarity import Formula, Population
+from recsys.retrieval.neighborhoods import blocks, histories
+from recsys.retrieval.neighborhoods.blocks import Neighbors
+from recsys.retrieval.neighborhoods.histories import Counted, Cut, latest, mixed
+from recsys.retrieval.neighborhoods.similarity import Formula, Population
 
 pytestmark = pytest.mark.fast
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from recsys.retrieval import kernels
+from recsys.retrieval.blend import Blend
 from recsys.retrieval.fusion import fuse
-from recsys.retrieval.item_item.kernel import NeighborLists, add_up
 from recsys.retrieval.kernels import Excluded, Proposals, take_listed
+from recsys.retrieval.neighborhoods.kernel import NeighborLists, add_up
 from recsys.retrieval.vectors import search as searching
 from recsys.retrieval.vectors.search import ItemMatrix, search
 
@@ -155,10 +156,15 @@ def test_take_listed_skips_what_is_excluded_and_ranks_densely() -> None:
     assert found.score.tolist() == [3.0, 1.0, 3.0, 2.0]
 
 
+def by_ranks(**weights: float) -> Blend:
+    """Weighted reciprocal ranks."""
+    return Blend(10.0, weights, dict.fromkeys(weights, 0.0))
+
+
 def test_fuse_adds_reciprocal_ranks() -> None:
     first = Proposals(np.array([0, 0]), np.array([3, 1]), np.array([1, 2]), np.array([0.9, 0.8]))
     second = Proposals(np.array([0, 1]), np.array([1, 3]), np.array([1, 1]), np.array([5.0, 4.0]), np.array([2, 0]))
-    union = fuse({"b": second, "a": first}, {"a": 1.0, "b": 0.5}, rrf_k=10.0, k=2, n_items=4)
+    union = fuse({"b": second, "a": first}, by_ranks(a=1.0, b=0.5), k=2, n_items=4)
     assert union.user.tolist() == [0, 0, 1]
     assert union.item.tolist() == [1, 3, 3]
     assert union.rank.tolist() == [1, 2, 1]
@@ -179,10 +185,10 @@ def proposals(*items: int, because: int | None = None) -> Proposals:
 
 def test_a_retriever_before_the_others_by_name_changes_nothing_for_them() -> None:
     """Weights, ranks and causes belong to names, not to places."""
-    weights = {"m": 1.0, "z": 0.25, "a": 0.0}
+    weights = by_ranks(m=1.0, z=0.25, a=0.0)
     two = {"m": proposals(1, 2, because=7), "z": proposals(2, 3)}
-    before = fuse(two, weights, rrf_k=10.0, k=9, n_items=10)
-    after = fuse({**two, "a": proposals(5)}, weights, rrf_k=10.0, k=9, n_items=10)
+    before = fuse(two, weights, k=9, n_items=10)
+    after = fuse({**two, "a": proposals(5)}, weights, k=9, n_items=10)
     kept = after.item != 5
     assert after.item[kept].tolist() == before.item.tolist() == [2, 1, 3]
     assert after.score[kept].tolist() == before.score.tolist()
@@ -193,9 +199,9 @@ def test_a_retriever_before_the_others_by_name_changes_nothing_for_them() -> Non
 
 def test_the_cause_is_that_of_the_largest_share() -> None:
     found = {"a": proposals(1, because=8), "b": proposals(1, because=3), "c": proposals(1)}
-    largest = fuse(found, {"a": 0.5, "b": 1.0, "c": 9.0}, rrf_k=10.0, k=1, n_items=10)
+    largest = fuse(found, by_ranks(a=0.5, b=1.0, c=9.0), k=1, n_items=10)
     assert largest.because.tolist() == [3], "c names none"
-    equal = fuse(found, {"a": 1.0, "b": 1.0, "c": 9.0}, rrf_k=10.0, k=1, n_items=10)
+    equal = fuse(found, by_ranks(a=1.0, b=1.0, c=9.0), k=1, n_items=10)
     assert equal.because.tolist() == [8], "of equals the first by name"
 
 
@@ -205,4 +211,4 @@ def test_nothing_in_nothing_out() -> None:
     found = search(empty, np.arange(2), np.ones((2, 4), np.float32), k=3, excluded=none)
     assert not len(found.user)
     assert not len(take_listed([], np.zeros(0, np.int64), k=3, excluded=none).user)
-    assert not len(fuse({"a": found, "b": found}, {"a": 1.0, "b": 1.0}, rrf_k=10.0, k=3, n_items=1).user)
+    assert not len(fuse({"a": found, "b": found}, by_ranks(a=1.0, b=1.0), k=3, n_items=1).user)

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 
 from recsys.errors import ConfigError
-from recsys.retrieval.item_item.histories import Counted
-from recsys.retrieval.item_item.kernel import recent
 from recsys.retrieval.kernels import Batch
+from recsys.retrieval.neighborhoods.histories import Counted
+from recsys.retrieval.neighborhoods.kernel import recent
 from recsys.retrieval.ordered import pairs
 from recsys.retrieval.ordered.retriever import Ordered
 from recsys.retrieval.sequences import Sequences

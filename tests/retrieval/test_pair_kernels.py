@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from recsys.retrieval.als.kernel import AlsKernel
-from recsys.retrieval.item_item.kernel import ItemItemKernel, NeighborLists
 from recsys.retrieval.kernels import Batch, Excluded, PairKernel, where_in
+from recsys.retrieval.neighborhoods.kernel import ItemItemKernel, NeighborLists
 from recsys.retrieval.popular.kernel import PopularKernel
 from recsys.retrieval.vectors import affinity
 from recsys.retrieval.vectors.affinity import RECENT, affinities, centroids

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import fields
 from pathlib import Path
 
@@ -143,6 +144,32 @@ def test_orders_follow_carts_and_carts_follow_pages(actions: Actions) -> None:
     assert counts[CLICK] > counts[CART] > counts[ORDER] > counts[REFUNDED] > 0
     orders = {(session, item) for session, item, _ in seen[ORDER]}
     assert {(session, item) for session, item, _ in seen[REFUNDED]} <= orders
+
+
+def test_consumables_are_ordered_again_a_cycle_later() -> None:
+    cfg = ShopConfig.for_events(40_000, days=90, repeat_share=0.5)
+    shop = build_world(cfg)
+    visits = make_visits(shop, 5, np.arange(cfg.n_users), rate=1.5)
+    made = make_actions(shop, visits)
+    assert len(np.unique(made.key)) == len(made.key)
+    again = made.take((made.kind == ORDER) & (made.step == 0))
+    first = made.take((made.kind == ORDER) & (made.step > 0))
+    bought = Counter(zip(first.user.tolist(), first.item.tolist(), strict=True))
+    orders: dict[tuple[int, int], list[int]] = {}
+    for user, item, ts_ms in zip(again.user.tolist(), again.item.tolist(), again.ts_ms.tolist(), strict=True):
+        assert (user, item) in bought
+        orders.setdefault((user, item), []).append(ts_ms)
+    # .85 + .85 ^ 2 + ... orders follow one of a consumable, as far as the log goes.
+    assert 1.5 < len(again.key) / (0.5 * len(first.key)) < 0.85 / 0.15
+    ones = [times for pair, times in orders.items() if bought[pair] == 1 and len(times) > 2]
+    gaps = np.concatenate([np.diff(np.sort(times)) for times in ones]) / DAY_MS
+    assert np.percentile(gaps, 5) >= 5 and np.percentile(gaps, 95) <= 1.25 * 21
+    assert again.ts_ms.max() < cfg.start_ms + cfg.days * DAY_MS
+    assert not visits.who.is_bot[again.user].any() and not visits.who.anonymous[again.user].any()
+
+
+def test_without_a_share_nothing_is_ordered_again(actions: Actions) -> None:
+    assert (actions.step[actions.kind == ORDER] > 0).all()
 
 
 def test_clicks_follow_the_stated_probability_and_position_bias(world: World, visits: Visits) -> None:

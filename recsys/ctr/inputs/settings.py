@@ -244,6 +244,7 @@ def default_inputs(retrieved: Sequence[InputSpec] = (), attributes: Sequence[Inp
         *(numeric_input(name) for name in _LOG),
         *in_log_scale,
         numeric_input("candidate_rank"),
+        numeric_input("candidate_score", "zscore"),
         *(numeric_input(name, "zscore") for name in _PLAIN),
         *(stepped_input(name) for name in _IN_STEPS),
         *others,

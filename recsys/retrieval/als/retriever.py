@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -18,12 +18,13 @@ from recsys.progress import note, step
 from recsys.retrieval.als.factorizing import enough_users, factorized, interactions_of, measured, ordered, rmse
 from recsys.retrieval.als.kernel import AlsKernel
 from recsys.retrieval.als.reasons import why_none
-from recsys.retrieval.als.sizing import Size, fit_for
+from recsys.retrieval.als.sizing import ITERATIONS, ITERATIONS_OF_RATINGS, Size, fit_for
 from recsys.retrieval.als.tables import ALS_ITEM_FACTORS, ALS_USER_FACTORS
 from recsys.retrieval.audience import column_name
 from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.declared import Feature, ItemFrame
+from recsys.retrieval.drawing import Draw
 from recsys.retrieval.frames import persisted
 from recsys.retrieval.interactions import ratings
 from recsys.retrieval.reasons import Case
@@ -138,6 +139,24 @@ class Als(Retriever):
                 if size.users < 2 or size.items < 2:
                     raise NothingToDo(self._too_little(data, size))
                 return self._fit(ready, data, blocks, size)
+
+    def drawn(self, draw: Draw) -> Als:
+        """Draw rank and regularization and, for implicit data, alpha."""
+        found: dict[str, Any] = {"rank": draw.one_of("rank", (16, 32, 64, 128))}
+        if self.implicit:
+            # Together: the sparser the data, the larger both (docs/retrieval.md).
+            alpha = draw.number("alpha", 0.5, 400.0, log=True)
+            found |= {"alpha": alpha, "reg": alpha * draw.number("reg_to_alpha", 0.003, 0.5, log=True)}
+        else:
+            found["reg"] = draw.number("reg", 0.01, 1.0, log=True)
+        return self.model_copy(update=found)
+
+    def cheaper(self, share: float) -> Als:
+        """Use fewer factors and iterations: regularization and alpha can be told apart with them."""
+        usual = ITERATIONS if self.implicit else ITERATIONS_OF_RATINGS
+        iterations = max(3, round((self.iterations or usual) * share))
+        rank = None if self.rank is None else max(8, round(self.rank * share))
+        return self.model_copy(update={"rank": rank, "iterations": iterations})
 
     def entries(self, data: TrainingData) -> DataFrame:
         """Return `user_idx, item_idx, weight`: pairs of indexed users and items that have enough company.

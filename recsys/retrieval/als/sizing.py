@@ -14,6 +14,7 @@ _LEAST_RANK, _MOST_RANK, _MOST_RANK_OF_RATINGS = 8, 128, 32
 _ALPHA = (1.0, 500.0)
 """Bounds of the confidence of an interaction of mean weight."""
 _RATING_REG = (0.05, 0.2)
+ITERATIONS, ITERATIONS_OF_RATINGS = 12, 15
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,12 @@ def fit_for(
     if not implicit:
         per_row = size.interactions / (size.users + size.items)
         chosen_reg = _between(0.5 / sqrt(per_row), _RATING_REG) if reg is None else reg
-        return Fit(chosen_rank, iterations or 15, chosen_reg, alpha or 0.0)
+        return Fit(chosen_rank, iterations or ITERATIONS_OF_RATINGS, chosen_reg, alpha or 0.0)
     if alpha is None:
         confidence = _between(_SHARE * size.users * size.items / size.interactions, _ALPHA)
         alpha = _rounded(confidence / size.mean_weight)
     chosen_reg = _rounded(max(_PER_ALPHA * alpha * size.mean_weight, _LEAST_REG)) if reg is None else reg
-    return Fit(chosen_rank, iterations or 12, chosen_reg, alpha)
+    return Fit(chosen_rank, iterations or ITERATIONS, chosen_reg, alpha)
 
 
 def _rank(interactions: int, *, most: int) -> int:

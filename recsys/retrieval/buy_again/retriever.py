@@ -15,12 +15,12 @@ from recsys.data import EventTypes
 from recsys.errors import NothingToDo
 from recsys.progress import note
 from recsys.retrieval.base import Model, Retriever
-from recsys.retrieval.buy_again.kernel import BuyAgainKernel
 from recsys.retrieval.buy_again.rates import bought, item_rates, repurchases, totals
 from recsys.retrieval.buy_again.tables import REPEAT_RATES, REPURCHASES
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.declared import Feature, ItemFrame
-from recsys.retrieval.frames import Eligible, first_k
+from recsys.retrieval.frames import Eligible
+from recsys.retrieval.own_lists import OwnListsKernel, listed, looked_up, side_by_side
 from recsys.retrieval.reasons import Case
 from recsys.retrieval.training import TrainingData
 from recsys.settings import Identifier, PositiveFloat, PositiveInt
@@ -35,28 +35,19 @@ class BuyAgainModel(Model["BuyAgain"]):
 
     def lists(self, users: DataFrame, *, k: int, exclude: DataFrame | None = None) -> DataFrame:
         """Return what each user is likeliest to buy again; nothing for who bought nothing."""
-        mine = self.frames["repurchases"].select("user_id", "item_id", "score")
-        mine = mine.join(users.select("user_id"), on="user_id", how="left_semi")
-        if exclude is not None:
-            mine = mine.join(exclude, on=["user_id", "item_id"], how="left_anti")
-        return first_k(mine, k).select("user_id", "item_id", "rank", "score")
+        return listed(self.frames["repurchases"], users, k=k, exclude=exclude)
 
-    def kernel(self, catalog: Catalog, tables: Mapping[str, pa.Table]) -> BuyAgainKernel:
+    def kernel(self, catalog: Catalog, tables: Mapping[str, pa.Table]) -> OwnListsKernel:
         """Know the items; the lists come with the users."""
-        return BuyAgainKernel(self.settings.name, catalog, self.settings.keep)
+        return OwnListsKernel(self.settings.name, catalog, self.settings.keep)
 
     def user_columns(self) -> DataFrame:
         """`user_id, idx, score`: side by side, the user's own items."""
-        index = self.known_audience().item_index.select("item_id", "idx")
-        numbered = self.frames["repurchases"].join(index, on="item_id", how="inner")
-        listed = numbered.groupBy("user_id").agg(F.array_sort(F.collect_list(F.struct("idx", "score"))).alias("own"))
-        return listed.select("user_id", "own.idx", "own.score")
+        return side_by_side(self.frames["repurchases"], self.known_audience().item_index)
 
     def pair_features(self, pairs: DataFrame) -> DataFrame:
         """Add the score of what the user bought before, 0 for all else."""
-        mine = self.frames["repurchases"].select("user_id", "item_id", "score")
-        found = pairs.join(mine, on=["user_id", "item_id"], how="left")
-        return found.select("user_id", "item_id", F.coalesce("score", F.lit(0.0)).alias("score"))
+        return looked_up(pairs, self.frames["repurchases"])
 
     def among(self, eligible: Eligible | None) -> Self:
         """Return the model that proposes eligible items alone."""
@@ -105,7 +96,11 @@ class BuyAgain(Retriever):
         Feature("score", "Expected purchases per day of what the user bought before; 0 for other items"),
         Feature("rank", "Rank among what the user is likely to buy again; null where it was not proposed"),
     )
-    only_seen = True
+
+    @property
+    def only_from(self) -> tuple[str, ...]:
+        """What may repeat."""
+        return tuple(self.event_types)
 
     def learn(self, data: TrainingData) -> BuyAgainModel:
         """Count repeats, and print their share. The purchases are read twice.

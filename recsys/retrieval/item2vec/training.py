@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from recsys.retrieval.item2vec import sentences as words
 from recsys.retrieval.item2vec.sentences import Sentences
-from recsys.retrieval.item_item.counting import cut_index
+from recsys.retrieval.neighborhoods.counting import cut_index
 
 
 @dataclass(frozen=True)

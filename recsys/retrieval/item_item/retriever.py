@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import pyarrow as pa
 from pydantic import Field, model_validator
@@ -12,12 +12,13 @@ from pyspark.sql import DataFrame
 from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.declared import Feature, ItemFrame
-from recsys.retrieval.item_item.counting import neighbor_lists
-from recsys.retrieval.item_item.following import follow, reached, recent
-from recsys.retrieval.item_item.histories import Cut
-from recsys.retrieval.item_item.kernel import ItemItemKernel, NeighborLists
-from recsys.retrieval.item_item.similarity import ONLY_COUNTS, Formula, Similarity
+from recsys.retrieval.drawing import Draw
 from recsys.retrieval.item_item.tables import ITEM_NEIGHBORS
+from recsys.retrieval.neighborhoods.counting import neighbor_lists
+from recsys.retrieval.neighborhoods.following import follow, reached, recent
+from recsys.retrieval.neighborhoods.histories import Cut
+from recsys.retrieval.neighborhoods.kernel import ItemItemKernel, NeighborLists
+from recsys.retrieval.neighborhoods.similarity import ONLY_COUNTS, Formula, Similarity
 from recsys.retrieval.reasons import Case, because_cases
 from recsys.retrieval.training import TrainingData
 from recsys.settings import Identifier, NonNegativeFloat, PositiveFloat, PositiveInt, conflict
@@ -114,6 +115,19 @@ class ItemItem(Retriever):
         if self.similarity == "asymmetric_cosine" and self.source_power > 1:
             raise conflict(f"source_power of asymmetric_cosine lies between 0 and 1 (found {self.source_power:g})")
         return self
+
+    def drawn(self, draw: Draw) -> ItemItem:
+        """Draw a similarity with its powers, shrinkage and how far back a user's items count."""
+        similarity = draw.one_of("similarity", get_args(Similarity))
+        powers = {name: draw.number(f"{similarity}.{name}", 0.0, 1.0) for name in sorted(_used_powers(similarity))}
+        idle = {*_POWERS, *(["half_life_days"] if similarity in ONLY_COUNTS else [])}
+        kept = self.model_dump(exclude={"kind", *idle}, exclude_unset=True)
+        found = {
+            "similarity": similarity,
+            "shrinkage": draw.number("shrinkage", 0.1, 100.0, log=True),
+            "recent_items": draw.one_of("recent_items", (5, 20, 100, 1000)),
+        }
+        return ItemItem.model_validate({**kept, **found, **powers})
 
     @property
     def formula(self) -> Formula:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from pyspark.sql import DataFrame
 
-from recsys.retrieval.item_item import blocks
-from recsys.retrieval.item_item.counting import counted, cut_index
+from recsys.retrieval.neighborhoods import blocks
+from recsys.retrieval.neighborhoods.counting import counted, cut_index
 from recsys.retrieval.ordered import pairs
 from recsys.retrieval.ordered.pairs import Steps, Successors
 

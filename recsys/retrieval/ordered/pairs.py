@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.retrieval.item_item.blocks import Index, unpacked, whole_blocks
-from recsys.retrieval.item_item.histories import block_of
-from recsys.retrieval.item_item.similarity import UNIT, Formula, Population
 from recsys.retrieval.kernels import Floats, Ints
+from recsys.retrieval.neighborhoods.blocks import Index, unpacked, whole_blocks
+from recsys.retrieval.neighborhoods.histories import block_of
+from recsys.retrieval.neighborhoods.similarity import UNIT, Formula, Population
 from recsys.retrieval.sequences import Sequences, sequences
 
 SCHEMA = "block int, sources binary, targets binary, totals binary, supports binary"
@@ -147,7 +147,7 @@ class Successors:
     formula: Formula
 
     def lists(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Make the lists of every block of a partition that is sorted by `block`, as of `item_item.blocks.SCHEMA`."""
+        """Make the lists of every block of a partition that is sorted by `block`; their schema is that of neighbors."""
         for table in whole_blocks(batches):
             index = Index.of(table.filter(pc.is_valid(table["counts"])))
             yield self.of(table.filter(pc.is_valid(table["sources"])), index)

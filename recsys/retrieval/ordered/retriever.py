@@ -12,9 +12,9 @@ from pyspark.sql import DataFrame
 from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.declared import Feature, ItemFrame
-from recsys.retrieval.item_item.following import follow, reached, recent
-from recsys.retrieval.item_item.kernel import ItemItemKernel, NeighborLists
-from recsys.retrieval.item_item.similarity import Formula
+from recsys.retrieval.neighborhoods.following import follow, reached, recent
+from recsys.retrieval.neighborhoods.kernel import ItemItemKernel, NeighborLists
+from recsys.retrieval.neighborhoods.similarity import Formula
 from recsys.retrieval.ordered.counting import successor_lists
 from recsys.retrieval.ordered.pairs import Steps, Successors
 from recsys.retrieval.ordered.tables import ITEM_SUCCESSORS

@@ -8,9 +8,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys.arrow import MEGABYTE
-from recsys.retrieval.item_item import blocks, histories
-from recsys.retrieval.item_item.blocks import Neighbors
-from recsys.retrieval.item_item.histories import Counted, Cut
+from recsys.retrieval.neighborhoods import blocks, histories
+from recsys.retrieval.neighborhoods.blocks import Neighbors
+from recsys.retrieval.neighborhoods.histories import Counted, Cut
 
 _ITEM_BYTES = 64
 _BLOCK_ITEMS = 10_000
@@ -23,7 +23,8 @@ def neighbor_lists(
     """Return `item_id, rank, neighbor_id, score, support`: the most similar items of each item.
 
     Users are read once and sent, capped, to each block of items that they touched; a block then counts its pairs alone
-    (`recsys.retrieval.item_item.blocks`). All sums are of integers, so neither blocks nor partitions change a figure.
+    (`recsys.retrieval.neighborhoods.blocks`). All sums are of integers, so neither blocks nor partitions change a
+    figure.
 
     Parameters
     ----------

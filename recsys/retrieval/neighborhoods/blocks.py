@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys.arrow import whole_groups
-from recsys.retrieval.item_item.histories import block_of, mixed
-from recsys.retrieval.item_item.similarity import UNIT, Formula, Population
 from recsys.retrieval.kernels import Floats, Ints, best
+from recsys.retrieval.neighborhoods.histories import block_of, mixed
+from recsys.retrieval.neighborhoods.similarity import UNIT, Formula, Population
 
 SCHEMA = "item_id string, rank int, neighbor_id string, score double, support bigint"
 _PRODUCTS = 1 << 22

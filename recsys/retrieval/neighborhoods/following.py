@@ -29,14 +29,14 @@ def recent(histories: DataFrame, users: DataFrame, n: int, decay: float | None =
 
 
 def follow(latest: DataFrame, neighbors: DataFrame, *, k: int, exclude: DataFrame | None = None) -> DataFrame:
-    """Add up neighbors over recent items.
+    """Add up neighbors over recent items; what does not come to more than 0 is left out.
 
     Parameters
     ----------
     latest : DataFrame
         As `recent` returns it.
     neighbors : DataFrame
-        `item_id, neighbor_id, score`.
+        `item_id, neighbor_id, score`; a score may be negative.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def follow(latest: DataFrame, neighbors: DataFrame, *, k: int, exclude: DataFram
         `user_id, item_id, rank, score, because_item_id`.
     """
     because = F.max_by("from.item_id", F.struct("from.part", -F.col("from.place")))
-    summed = _summed(_parts(latest, neighbors), because.alias("because_item_id"))
+    summed = _summed(_parts(latest, neighbors), because.alias("because_item_id")).where(F.col("score") > 0)
     if exclude is not None:
         summed = summed.join(exclude, on=["user_id", "item_id"], how="left_anti")
     return first_k(summed, k).select("user_id", "item_id", "rank", "score", "because_item_id")

@@ -139,7 +139,7 @@ def sums(lists: NeighborLists, user: Ints, item: Ints, weight: Floats, n_items: 
 
 
 def add_up(lists: NeighborLists, user: Ints, item: Ints, weight: Floats, *, k: int, excluded: Excluded) -> Proposals:
-    """Propose what the neighbors of each user's recent items add up to.
+    """Propose what the neighbors of each user's recent items add up to, where that is above 0.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def add_up(lists: NeighborLists, user: Ints, item: Ints, weight: Floats, *, k: i
     if not len(found.key):
         return nothing()
     to_user, to_item = np.divmod(found.key, excluded.n_items)
-    free = np.flatnonzero(~excluded.has(to_user, to_item))
+    free = np.flatnonzero(~excluded.has(to_user, to_item) & (found.total > 0))
     chosen, rank = best(to_user[free], to_item[free], found.total[free], k)
     at = free[chosen]
     return Proposals(to_user[at], to_item[at], rank, found.total[at], found.because[at])

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from recsys.retrieval.item_item.similarity import UNIT, Formula
 from recsys.retrieval.kernels import Ints, ranks_within
+from recsys.retrieval.neighborhoods.similarity import UNIT, Formula
 
 SCHEMA = (
     "block int, users bigint, lengths binary, parts binary, items binary, marks binary, counts binary, "

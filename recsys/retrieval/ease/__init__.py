@@ -1,0 +1,1 @@
+"""EASE: a linear model whose weights between items have a closed form."""

@@ -1,0 +1,1 @@
+"""User-user: what people of similar taste chose."""
