@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from recsys.data.callers import AnyFrame, Ids, column_of, spark_frame, utc
+from recsys.data.catalogs import added_before, described
 from recsys.data.index import known_ids, new_rows
 from recsys.data.instants import instant_of
 from recsys.data.vocabulary import EVENT_TYPES
@@ -29,7 +30,8 @@ class Log:
     as_of : datetime
         Exclusive bound (UTC).
     users, items : DataFrame, optional
-        Profiles (`user_id, segment`) and catalog (`item_id, available, added_at`) valid at `as_of`.
+        Profiles (`user_id, segment`) and catalog (`item_id, available, added_at`) valid at `as_of`. Where the catalog
+        says more (`title, category, brand, price, currency`, a map `attributes`), items can be compared by it.
     user_index, item_index : DataFrame, optional
         Public id and `idx`; see :meth:`indexed`.
     ids : Ids
@@ -75,7 +77,8 @@ class Log:
         value, session : str, optional
             Columns with a number (a rating, plays, an amount) and with a session.
         users, items : DataFrame or pandas.DataFrame, optional
-            Profiles, with `segment` and the column `user`; the catalog, with `available` and the column `item`.
+            Profiles, with `segment` and the column `user`; the catalog, with `available` and the column `item`, and
+            whatever else it says of items: see `recsys.data.catalogs.described`.
 
         Returns
         -------
@@ -147,6 +150,10 @@ class Log:
 
     def _index(self, entity: str) -> DataFrame:
         known = known_ids(entity, as_of=self.as_of, events=self.events, include_anonymous=True)
+        if entity == "item" and self.items is not None:
+            # An item that nobody touched can be proposed too.
+            listed = added_before(self.items, self.as_of).select("item_id")
+            known = known.unionByName(listed.where(F.col("item_id").isNotNull())).distinct()
         return new_rows(entity, known, known.limit(0).withColumn("idx", F.lit(0)), as_of=self.as_of)
 
     def _span(self) -> str:
@@ -239,25 +246,4 @@ def _profiles(users: AnyFrame | None, ids: Ids, like: DataFrame) -> DataFrame | 
 
 
 def _catalog(items: AnyFrame | None, ids: Ids, like: DataFrame) -> DataFrame | None:
-    return None if items is None else catalog_frame(items, ids, like=like)
-
-
-def catalog_frame(items: AnyFrame, ids: Ids, *, like: DataFrame) -> DataFrame:
-    """Return `item_id, available, added_at` of a frame of items, one row per item.
-
-    Parameters
-    ----------
-    items : DataFrame or pandas.DataFrame
-        With the caller's item column (or `item_id`); `available` and `added_at` where it has them.
-    """
-    frame = ids.adopt(spark_frame(items, like=like))
-    column_of(frame, "item_id")
-    available = (
-        F.coalesce(F.col("available").cast("boolean"), F.lit(True)) if "available" in frame.columns else F.lit(True)
-    )
-    added = utc(frame, "added_at") if "added_at" in frame.columns else F.lit(None).cast("timestamp")
-    return (
-        frame.where(F.col("item_id").isNotNull())
-        .groupBy("item_id")
-        .agg(F.min(available).alias("available"), F.min(added).alias("added_at"))
-    )
+    return None if items is None else described(items, ids, like=like)

@@ -8,7 +8,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys.data.callers import AnyFrame, column_of, spark_frame
-from recsys.data.log import Log, catalog_frame
+from recsys.data.catalogs import catalog_frame
+from recsys.data.log import Log
 from recsys.errors import ConfigError, DataError
 from recsys.evaluation.coverage import coverage
 from recsys.evaluation.evaluate import figures

@@ -12,7 +12,8 @@ from pyspark.sql import functions as F
 
 from recsys.data import ANONYMOUS_PREFIX
 from recsys.data.callers import AnyFrame, Ids, column_of, spark_frame
-from recsys.data.log import Log, catalog_frame
+from recsys.data.catalogs import catalog_frame
+from recsys.data.log import Log
 from recsys.retrieval.frames import Eligible
 from recsys.retrieval.interactions import pairs
 from recsys.retrieval.settings import SignalSettings

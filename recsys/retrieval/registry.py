@@ -25,6 +25,9 @@ OPTIONAL = (
     "recsys.retrieval.user_user.retriever.UserUser",
     "recsys.retrieval.ordered.retriever.Ordered",
     "recsys.retrieval.item2vec.retriever.Item2Vec",
+    "recsys.retrieval.content.retriever.Content",
+    "recsys.retrieval.random_items.retriever.RandomItems",
+    "recsys.retrieval.rules.retriever.Rules",
 )
 """Classes that only some data calls for: known, but not in the default list."""
 

@@ -22,7 +22,7 @@ from tests.retrieval.shop import SIGNAL, Row, log_of, made_up, table
 
 pytestmark = pytest.mark.spark
 
-SMALLER = {"rank": 4, "iterations": 3, "keep": 25}
+SMALLER = {"rank": 4, "iterations": 3, "keep": 25, "basket": "user", "min_support": 4.0}
 """Settings of retrievers that have them."""
 K = 6
 
@@ -44,7 +44,21 @@ def retriever(request: pytest.FixtureRequest) -> Retriever:
 
 @pytest.fixture(scope="module")
 def log(spark: SparkSession, rows: list[Row]) -> Log:
-    return log_of(spark, rows)
+    return logged(spark, rows)
+
+
+def logged(spark: SparkSession, rows: list[Row], partitions: int | None = None) -> Log:
+    """The log of some rows, with a catalog that tells the twins apart by their ids alone."""
+    names = sorted({row.item for row in rows})
+    number = {name: int(name[1:]) if name[1:].isdigit() else 0 for name in names}
+    kinds = ("sport/shoes", "sport/balls", "home")
+    said = [(name, True, None, f"thing {n}", kinds[n % 3], f"brand {n % 4}", 2.0 + n) for name, n in number.items()]
+    catalog = spark.createDataFrame(
+        said,
+        "item_id string, available boolean, added_at timestamp, title string, category string, brand string, "
+        "price double",
+    )
+    return replace(log_of(spark, rows, partitions=partitions), items=catalog)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +80,7 @@ def found(model: Model[Any], users: DataFrame) -> list[Any]:
 def test_refit_on_other_partitions_gives_the_same(
     spark: SparkSession, retriever: Retriever, rows: list[Row], users: DataFrame, found: list[Any]
 ) -> None:
-    again = retriever.fit(log_of(spark, list(reversed(rows)), partitions=7), signal=SIGNAL)
+    again = retriever.fit(logged(spark, list(reversed(rows)), partitions=7), signal=SIGNAL)
     assert table(again.lists(users.repartition(5), k=K)) == sorted((tuple(row) for row in found), key=repr)
 
 

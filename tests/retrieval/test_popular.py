@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from math import sqrt
 from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from recsys.errors import ConfigError
 from recsys.retrieval.audience import Audience
 from recsys.retrieval.popular.retriever import Popular, PopularModel
 from recsys.retrieval.settings import SignalSettings
@@ -113,3 +115,91 @@ def test_cold_items_fill_up_the_list_of_everybody(spark: SparkSession) -> None:
     assert filled(3) == sorted([*both, ("", 2, "new", 0.0), ("", 3, "old", 0.0)])
     assert len(filled(9)) == 5
     assert filled(1) == both
+
+
+# -- other scores
+
+
+def test_older_events_count_less(spark: SparkSession) -> None:
+    rows = [
+        *(Row(user, "old", hours=20 * DAY) for user in "uvw"),
+        # The weightiest after decay counts: a purchase of 30 days ago is worth 5/8, a view of today 1.
+        Row("u", "new", "purchase", hours=30 * DAY),
+        Row("u", "new", hours=1e-3),
+        Row("v", "new", hours=10 * DAY),
+    ]
+    found = lists(spark, rows, keep=9, score="decayed", half_life_days=10)
+    assert found == {"": [("new", pytest.approx(1.5, abs=1e-5)), ("old", 0.75)]}
+
+
+def test_items_that_more_people_touch_of_late_are_trending(spark: SparkSession) -> None:
+    users = spark.createDataFrame([(f"r{n}", "s") for n in range(3)], "user_id string, segment string")
+    rows = [
+        *(Row(f"r{n}", "rising", hours=1.0) for n in range(3)),
+        Row("a", "rising", hours=15 * DAY),
+        *(Row(f"f{n}", "falling", hours=15 * DAY) for n in range(4)),
+        Row("b", "steady", hours=1.0),
+        Row("c", "steady", hours=15 * DAY),
+        # The same user again: once of late, once in all.
+        Row("b", "steady", hours=14 * DAY),
+    ]
+    found = lists(spark, rows, keep=3, score="trending", prior_users=2, min_segment_users=1, users=users)
+    share = 4 / 10
+    # 3 of late where 4 x share were to be expected, and so on; everybody starts with 2.
+    assert found[""] == [
+        ("rising", pytest.approx(5 / (4 * share + 2))),
+        ("steady", pytest.approx(3 / (2 * share + 2))),
+        ("falling", pytest.approx(2 / (4 * share + 2))),
+    ]
+    assert found["s"] == [("rising", 1.0)], "of the segment's own, all is of late"
+
+
+def wilson(successes: int, trials: int) -> float:
+    rate, z = successes / trials, 1.96
+    middle, spread = rate + z * z / (2 * trials), z * sqrt(rate * (1 - rate) / trials + z * z / (4 * trials**2))
+    return max(0.0, (middle - spread) / (1 + z * z / trials))
+
+
+def test_rates_of_users_are_lower_bounds(spark: SparkSession) -> None:
+    rows = [
+        *(Row(f"u{n}", "proven", "view", 9.0) for n in range(20)),
+        *(Row(f"u{n}", "proven", "purchase") for n in range(12)),
+        Row("u0", "proven", "purchase", 3.0),
+        Row("u0", "lucky", "purchase"),
+        *(Row(f"u{n}", "seen", "view") for n in range(5)),
+    ]
+    cold = spark.createDataFrame([("cold", True, None)], "item_id string, available boolean, added_at timestamp")
+    model = Popular(keep=9, score="rate", trial_types=["view"]).fit(replace(log_of(spark, rows), items=cold))
+    assert [(r["item_id"], r["score"]) for r in sorted(model.frames["popular"].collect(), key=lambda r: r["rank"])] == [
+        ("proven", pytest.approx(wilson(12, 20))),
+        ("lucky", pytest.approx(wilson(1, 1))),
+        ("seen", 0.0),
+        ("cold", 0.0),
+    ]
+    assert wilson(1, 1) < wilson(12, 20)
+
+
+def test_a_rate_of_good_ratings(spark: SparkSession) -> None:
+    rows = [Row(f"u{n}", "film", "rating", value=2.0 + n) for n in range(4)] + [Row("u0", "film", "rating")]
+    found = lists(
+        spark, rows, keep=9, score="rate", success_types=["rating"], trial_types=["rating"], success_value=4.0
+    )
+    assert found == {"": [("film", pytest.approx(wilson(2, 4)))]}, "a rating without a value is a trial alone"
+
+
+def test_reasons_claim_what_the_score_shows(spark: SparkSession) -> None:
+    popular = spark.createDataFrame(
+        [("", 1, "up", 1.2), ("", 2, "down", 0.9), ("s", 1, "up", 0.8), ("s", 2, "mine", 1.1)],
+        "segment string, rank int, item_id string, score double",
+    )
+    wanted = spark.createDataFrame([("up", "s"), ("down", None), ("mine", "s")], "item_id string, user_segment string")
+    rows, cases = PopularModel(Popular(score="trending"), {"popular": popular}).explain(wanted)
+    text = F.coalesce(*(F.when(case.when, case.sentence) for case in cases))
+    assert table(rows.select("item_id", text)) == [("down", None), ("mine", "Trending in s"), ("up", "Trending now")]
+
+
+def test_settings_of_another_score_are_refused() -> None:
+    with pytest.raises(ConfigError, match="score users takes no half_life_days; leave it out, or set score: decayed"):
+        Popular(half_life_days=3)
+    saved = Popular(score="trending", recent_days=3)
+    assert Popular.model_validate(saved.model_dump(mode="json")) == saved

@@ -8,13 +8,12 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import window as W
 
-from recsys.retrieval.interactions import counts_as_interest, type_weight
+from recsys.retrieval.popular.scores import Scoring
 from recsys.retrieval.settings import SignalSettings
 
 OVERALL = ""
 """Name of the segment that holds everybody."""
 
-_SCALE = 1_000_000
 _LEVELS = 24
 """How often the window may double; a day doubled so often is longer than any log."""
 
@@ -29,6 +28,7 @@ def popular_lists(
     keep: int,
     window_days: int,
     min_segment_users: int,
+    scoring: Scoring,
 ) -> DataFrame:
     """Return `segment, rank, item_id, score`: the most popular items of everybody and of each large segment.
 
@@ -48,37 +48,41 @@ def popular_lists(
         Days that are counted; doubled while fewer than `keep` items are found.
     min_segment_users : int
         Smaller segments have no list of their own.
+    scoring : Scoring
+        Which events count, and what the lists are ordered by.
     """
-    touched = _touched(events, as_of, signal, window_days)
+    touched = _touched(events, as_of, signal, window_days, scoring)
     if profiles is None:
         touched = touched.withColumn("segment", F.lit(OVERALL))
     else:
         named = touched.join(_large(profiles, min_segment_users), on="user_id", how="left")
         touched = named.withColumn("segment", F.explode(_lists("segment")))
     inside = touched.join(F.broadcast(_width(touched, keep)), on="segment", how="inner").where("level <= width")
-    counted = inside.groupBy("segment", "user_id", "item_id").agg(F.max("units").alias("units"))
-    return _ranked(counted, items, keep)
+    counted = inside.groupBy("segment", "user_id", "item_id").agg(*_largest(scoring))
+    return _ranked(counted, items, keep, scoring)
 
 
-def _touched(events: DataFrame, as_of: datetime, signal: SignalSettings, window_days: int) -> DataFrame:
-    """`user_id, item_id, units, level`: what counts; level n lies within window x 2^n of `as_of`."""
+def _touched(
+    events: DataFrame, as_of: datetime, signal: SignalSettings, window_days: int, scoring: Scoring
+) -> DataFrame:
+    """`user_id, item_id, level, units` and more: what counts; level n lies within window x 2^n of `as_of`."""
     bound = F.lit(as_of)
     days = (F.unix_micros(bound) - F.unix_micros("event_time")) / F.lit(86_400e6)
     level = F.least(F.greatest(F.ceil(F.log2(days / F.lit(float(window_days)))), F.lit(0)), F.lit(_LEVELS - 1)).cast(
         "int"
     )
     people = ~F.col("is_bot") & (F.col("event_time") < bound)
+    counted = {"units": scoring.units(signal, days), "more": scoring.more(signal, days)}
     return (
-        events.where(people & counts_as_interest(signal.weights, signal.min_value))
-        .select(
-            "user_id",
-            "item_id",
-            F.rint(type_weight(signal.weights) * _SCALE).cast("bigint").alias("units"),
-            level.alias("level"),
-        )
+        events.where(people & scoring.counts(signal))
+        .select("user_id", "item_id", level.alias("level"), *(counted[name].alias(name) for name in scoring.columns))
         .groupBy("user_id", "item_id", "level")
-        .agg(F.max("units").alias("units"))
+        .agg(*_largest(scoring))
     )
+
+
+def _largest(scoring: Scoring) -> list[Column]:
+    return [F.max(name).alias(name) for name in scoring.columns]
 
 
 def _large(profiles: DataFrame, least: int) -> DataFrame:
@@ -98,17 +102,21 @@ def _width(touched: DataFrame, keep: int) -> DataFrame:
     return sizes.select("segment", F.coalesce(F.get(enough, F.lit(0)), "last").alias("width"))
 
 
-def _ranked(counted: DataFrame, items: DataFrame | None, keep: int) -> DataFrame:
+def _ranked(counted: DataFrame, items: DataFrame | None, keep: int, scoring: Scoring) -> DataFrame:
     """The first `keep` of each list: what was touched by score, then the catalog's others, the newest first."""
-    rows = counted.select("segment", "item_id", "units", F.lit(None).cast("timestamp").alias("added_at"))
+    names = scoring.columns
+    rows = counted.select("segment", "item_id", *names, F.lit(None).cast("timestamp").alias("added_at"))
     if items is not None:
-        catalog = items.where("available").select(
-            F.lit(OVERALL).alias("segment"), "item_id", F.lit(None).cast("bigint").alias("units"), "added_at"
-        )
+        none = (F.lit(None).cast("bigint").alias(name) for name in names)
+        catalog = items.where("available").select(F.lit(OVERALL).alias("segment"), "item_id", *none, "added_at")
         rows = rows.unionByName(catalog)
-    scored = rows.groupBy("segment", "item_id").agg(
-        (F.sum("units") / F.lit(float(_SCALE))).alias("score"), F.max("added_at").alias("added_at")
+    sums = rows.groupBy("segment", "item_id").agg(
+        *(F.sum(name).alias(name) for name in names), F.max("added_at").alias("added_at")
     )
+    if "more" in names:
+        whole = counted.groupBy("segment").agg(*(F.sum(name).alias(f"all_{name}") for name in names))
+        sums = sums.join(F.broadcast(whole), on="segment", how="left")
+    scored = sums.select("segment", "item_id", scoring.score().alias("score"), "added_at")
     cold = F.col("score").isNull()
     order = W.Window.partitionBy("segment").orderBy(
         F.col("score").desc_nulls_last(), F.when(cold, F.col("added_at")).desc_nulls_last(), F.col("item_id")

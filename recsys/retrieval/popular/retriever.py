@@ -7,10 +7,11 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, model_validator
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from recsys.data import EventTypes
 from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.declared import Feature, ItemFrame
@@ -18,10 +19,25 @@ from recsys.retrieval.kernels import Ints
 from recsys.retrieval.popular.counting import OVERALL, popular_lists
 from recsys.retrieval.popular.kernel import PopularKernel
 from recsys.retrieval.popular.listing import listed, walk
+from recsys.retrieval.popular.scores import ScoreName, Scoring
 from recsys.retrieval.popular.tables import POPULAR_ITEMS
 from recsys.retrieval.reasons import Case, sentence
 from recsys.retrieval.training import TrainingData
-from recsys.settings import Identifier, NonNegativeFloat, PositiveInt
+from recsys.settings import Identifier, NonNegativeFloat, PositiveFloat, PositiveInt, conflict
+
+_SAID: Mapping[ScoreName, tuple[str, str, str]] = {
+    "users": ("popular", "Popular now", "Popular in {}"),
+    "decayed": ("popular", "Popular now", "Popular in {}"),
+    "trending": ("trending", "Trending now", "Trending in {}"),
+    "rate": ("well_received", "Well received by others", "Well received in {}"),
+}
+"""Code of the reason by the score, and its sentences for everybody's list and for that of a segment."""
+_OF_SCORE: Mapping[ScoreName, tuple[str, ...]] = {
+    "decayed": ("half_life_days",),
+    "trending": ("recent_days", "prior_users"),
+    "rate": ("success_types", "trial_types", "success_value"),
+}
+"""Settings that count for one score alone."""
 
 
 class PopularModel(Model["Popular"]):
@@ -62,9 +78,12 @@ class PopularModel(Model["Popular"]):
         return listed(pairs, self.frames["popular"], self.known_audience().segments)
 
     def explain(self, lists: DataFrame) -> tuple[DataFrame, Sequence[Case]]:
-        """Name the segment where the item is in its own list; else say that it is popular, if anybody touched it."""
+        """Name the segment where the item is in its own list; else say that it is popular, if its score shows it."""
         local, common = (f"{self.settings.name}:{which}" for which in ("local", "common"))
-        popular = self.frames["popular"]
+        code, everywhere, here = _SAID[self.settings.score]
+        popular, least = self.frames["popular"], self.settings.scoring.least
+        if least:
+            popular = popular.where(F.col("score") > least)
         of_segment = popular.where(F.col("segment") != OVERALL).select(
             F.col("segment").alias("user_segment"), "item_id", F.lit(True).alias(local)
         )
@@ -73,26 +92,44 @@ class PopularModel(Model["Popular"]):
             of_all.select("item_id", F.lit(True).alias(common)), on="item_id", how="left"
         )
         return joined, [
-            Case(F.col(f"`{local}`"), "popular_segment", sentence("Popular in {}", F.col("user_segment"))),
-            Case(F.col(f"`{common}`"), "popular", F.lit("Popular now")),
+            Case(F.col(f"`{local}`"), f"{code}_segment", sentence(here, F.col("user_segment"))),
+            Case(F.col(f"`{common}`"), code, F.lit(everywhere)),
         ]
 
 
 class Popular(Retriever):
     """What most people touched lately, overall and by segment; each user counts once, with the weightiest event.
 
-    Where fewer than `keep` items were touched, the catalog's others follow in everybody's list, the newest first.
+    `score` says what a list is ordered by: users, users whose older events count less, users of late over those that
+    the window lets expect, or the rate of a success. Where fewer than `keep` items were touched, the catalog's others
+    follow in everybody's list, the newest first.
     """
 
     kind: Literal["popular"] = Field("popular", description="The algorithm")
     name: Identifier = Field("popular", description="What its proposals, tables and features go under")
     k: PositiveInt = Field(50, description="Items proposed to each user")
     weight: NonNegativeFloat = Field(0.1, description="Weight in the union of the retrievers")
+    score: ScoreName = Field(
+        "users",
+        description="What lists are ordered by: users; users `decayed` by age; late over expected; a rate of success",
+    )
     keep: PositiveInt = Field(500, description="Items kept per segment")
     window_days: PositiveInt = Field(
         30, description="Days that are counted; doubled while fewer than `keep` items are found"
     )
     min_segment_users: PositiveInt = Field(50, description="Smaller segments have no list of their own")
+    half_life_days: PositiveFloat = Field(7.0, description="Days after which an event counts half (`decayed`)")
+    recent_days: PositiveFloat = Field(7.0, description="Days that count as of late (`trending`)")
+    prior_users: PositiveFloat = Field(
+        10.0, description="Weighted users that each item starts with, of late and expected (`trending`)"
+    )
+    success_types: EventTypes = Field(("purchase",), description="Events that are a success (`rate`)", min_length=1)
+    trial_types: EventTypes = Field(
+        ("view", "click"), description="Events that are a trial, as every success is (`rate`)"
+    )
+    success_value: float | None = Field(
+        None, description="A rating is a success from this value on; null: at any value (`rate`)"
+    )
 
     model = PopularModel
     tables = {"popular": POPULAR_ITEMS}
@@ -101,6 +138,31 @@ class Popular(Retriever):
         Feature("score", "Score in the popular list that the user gets; 0 for an item that is not in it"),
     )
     is_baseline = True
+
+    @model_validator(mode="after")
+    def _settings_that_count(self) -> Popular:
+        fields = type(self).model_fields
+        for score, names in _OF_SCORE.items():
+            # What equals the default may come from a saved model, which names every setting.
+            idle = [name for name in names if getattr(self, name) != fields[name].default]
+            if idle and score != self.score:
+                raise conflict(
+                    f"score {self.score} takes no {' and no '.join(idle)}; leave it out, or set score: {score}"
+                )
+        return self
+
+    @property
+    def scoring(self) -> Scoring:
+        """The score with its settings."""
+        return Scoring(
+            self.score,
+            half_life_days=self.half_life_days,
+            recent_days=self.recent_days,
+            prior_users=self.prior_users,
+            success_types=self.success_types,
+            trial_types=self.trial_types,
+            success_value=self.success_value,
+        )
 
     def learn(self, data: TrainingData) -> PopularModel:
         """Count users per item. Nothing is computed before the frame is used."""
@@ -113,5 +175,6 @@ class Popular(Retriever):
             keep=self.keep,
             window_days=self.window_days,
             min_segment_users=self.min_segment_users,
+            scoring=self.scoring,
         )
         return PopularModel(self, {"popular": lists}, data.audience, broadcast_limit_mb=data.broadcast_limit_mb)

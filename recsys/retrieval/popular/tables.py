@@ -14,7 +14,12 @@ POPULAR_ITEMS = Table(
         Column("segment", "string", "Segment of the profile; empty string for everybody", nullable=False),
         Column("rank", "int", "1 is the most popular", nullable=False),
         Column("item_id", "string", "Public item id", nullable=False),
-        Column("score", "double", "Weighted users who touched it in the window", nullable=False),
+        Column(
+            "score",
+            "double",
+            "Weighted users in the window, or what `score` names",
+            nullable=False,
+        ),
     ),
     key=("as_of", "retriever", "segment", "rank"),
     partitions=("as_of_key", "retriever"),
