@@ -121,8 +121,8 @@ PROTOCOLS = {
             Als(k=K, iterations=12, alpha=64.0, reg=0.3),
         ),
     ),
-    "lastitem": Protocol("amazon-beauty/sequences.txt.gz", None, LAST_ITEM, 10),
-    "lastitem-sports": Protocol("amazon-sports/sequences.txt.gz", None, LAST_ITEM, 10),
+    "lastitem": Protocol("amazon-beauty/sequences.txt.gz", None, LAST_ITEM, k=10),
+    "lastitem-sports": Protocol("amazon-sports/sequences.txt.gz", None, LAST_ITEM, k=10),
 }
 
 
