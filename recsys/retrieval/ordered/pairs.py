@@ -147,7 +147,7 @@ class Successors:
     formula: Formula
 
     def lists(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Make the lists of every block of a partition that is sorted by `block`, as of `item_item.blocks.SCHEMA`."""
+        """Make the lists of every block of a partition that is sorted by `block`; their schema is that of neighbors."""
         for table in whole_blocks(batches):
             index = Index.of(table.filter(pc.is_valid(table["counts"])))
             yield self.of(table.filter(pc.is_valid(table["sources"])), index)
