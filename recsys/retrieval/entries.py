@@ -44,6 +44,16 @@ def parse(value: Any) -> Retriever:
         raise ValidationError.from_exception_data("retrievers", lines) from None
 
 
+def saved_entry(values: Mapping[str, Any]) -> Retriever:
+    """Make a retriever of all its settings, as a saved model has them.
+
+    What equals the default was not necessarily set. It is left out, because some settings are refused beside others,
+    whatever their value.
+    """
+    usual = _class_of(values["kind"]).model_validate({}).model_dump(mode="json")
+    return parse({key: value for key, value in values.items() if key == "kind" or value != usual.get(key)})
+
+
 def parse_all(value: Any) -> tuple[Retriever, ...]:
     """Make the retrievers of a config: of a list of entries, or of a mapping by name that changes the default list.
 

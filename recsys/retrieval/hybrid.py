@@ -22,7 +22,7 @@ from recsys.retrieval.base import Model, Retriever, check_k
 from recsys.retrieval.blend import Blend, described
 from recsys.retrieval.blending import fit_blend
 from recsys.retrieval.candidates import candidates
-from recsys.retrieval.entries import checked, parse
+from recsys.retrieval.entries import checked, saved_entry
 from recsys.retrieval.frames import distinct_pairs
 from recsys.retrieval.pair_features import with_pair_features
 from recsys.retrieval.past_lists import labeled_by, past_lists
@@ -257,7 +257,7 @@ def load(path: str, *, spark: SparkSession | None = None) -> Model[Any] | Hybrid
     audience = Audience.read(plain, frame)
     models: list[Model[Any]] = []
     for one in plain["models"]:
-        retriever = parse(one["retriever"])
+        retriever = saved_entry(one["retriever"])
         frames = {name: frame(f"{retriever.name}/{name}") for name in retriever.tables}
         models.append(retriever.model(retriever, frames, audience, one["metrics"]))
     if "union" not in plain:

@@ -22,7 +22,7 @@ from tests.retrieval.shop import SIGNAL, Row, log_of, made_up, table
 
 pytestmark = pytest.mark.spark
 
-SMALLER = {"rank": 4, "iterations": 3, "keep": 25, "basket": "user", "min_support": 4.0}
+SMALLER = {"rank": 4, "iterations": 3, "keep": 25, "basket": "user"}
 """Settings of retrievers that have them."""
 K = 6
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from recsys.retrieval import registry
+from recsys.retrieval.base import Retriever
 from recsys.retrieval.declared import Feature
-from recsys.retrieval.entries import checked
+from recsys.retrieval.entries import checked, saved_entry
+from recsys.retrieval.item_item.retriever import ItemItem
 from recsys.retrieval.popular.retriever import Popular
+from recsys.retrieval.user_user.retriever import UserUser
 
 pytestmark = pytest.mark.fast
 
@@ -37,3 +40,17 @@ def test_two_features_never_share_a_column() -> None:
     with pytest.raises(ValueError, match=r"retrievers\.user: its feature user_age is one of every example already"):
         checked([Odd(name="user")])
     assert len(checked([Odd(name="p"), Odd(name="q")])) == 2
+
+
+@pytest.mark.parametrize(
+    "retriever",
+    [
+        ItemItem(similarity="cosine", keep=7),
+        ItemItem(name="near", similarity="rp3beta", target_power=0.5),
+        UserUser(similarity="jaccard"),
+        Popular(score="trending", recent_days=3),
+    ],
+)
+def test_settings_survive_a_saved_model(retriever: Retriever) -> None:
+    """A saved model names every setting, also those that would be refused beside others."""
+    assert saved_entry(retriever.model_dump(mode="json")) == retriever

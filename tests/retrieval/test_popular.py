@@ -201,5 +201,5 @@ def test_reasons_claim_what_the_score_shows(spark: SparkSession) -> None:
 def test_settings_of_another_score_are_refused() -> None:
     with pytest.raises(ConfigError, match="score users takes no half_life_days; leave it out, or set score: decayed"):
         Popular(half_life_days=3)
-    saved = Popular(score="trending", recent_days=3)
-    assert Popular.model_validate(saved.model_dump(mode="json")) == saved
+    trending = Popular(score="trending", recent_days=3)
+    assert Popular.model_validate(trending.model_dump(mode="json")) == trending, "whoever names all settings"

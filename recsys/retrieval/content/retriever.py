@@ -20,6 +20,7 @@ from recsys.retrieval.content.kernel import ContentKernel, faded
 from recsys.retrieval.content.similar import similar_items
 from recsys.retrieval.content.tables import SIMILAR_ITEMS
 from recsys.retrieval.declared import Feature, ItemFrame
+from recsys.retrieval.drawing import Draw
 from recsys.retrieval.neighborhoods.following import follow, reached, recent
 from recsys.retrieval.neighborhoods.kernel import NeighborLists
 from recsys.retrieval.reasons import Case, sentence
@@ -124,6 +125,17 @@ class Content(Retriever):
         if not self.parts:
             raise conflict("every field of content has the weight 0, so there is nothing to compare; give one a weight")
         return self
+
+    def drawn(self, draw: Draw) -> Content:
+        """Draw the weights of the fields that have one, and how a history fades."""
+        named = ("category", "brand", "title", "price")
+        weights = {name: draw.number(name, 0.05, 2.0, log=True) for name in named if getattr(self, name)}
+        maps = {
+            field: {key: draw.number(f"{field}.{key}", 0.05, 2.0, log=True) for key in getattr(self, field)}
+            for field in ("tags", "texts", "vectors")
+            if getattr(self, field)
+        }
+        return self.model_copy(update={**weights, **maps, "fade": draw.number("fade", 0.5, 1.0)})
 
     @property
     def parts(self) -> list[Part]:

@@ -143,7 +143,7 @@ class Popular(Retriever):
     def _settings_that_count(self) -> Popular:
         fields = type(self).model_fields
         for score, names in _OF_SCORE.items():
-            # What equals the default may come from a saved model, which names every setting.
+            # What equals the default may come from a file that names every setting.
             idle = [name for name in names if getattr(self, name) != fields[name].default]
             if idle and score != self.score:
                 raise conflict(
