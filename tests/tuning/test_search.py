@@ -18,6 +18,7 @@ import recsys
 from recsys.data.log import Log
 from recsys.errors import ConfigError
 from recsys.evaluation.library import evaluate
+from recsys.retrieval import registry
 from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.declared import ItemFrame
@@ -126,8 +127,8 @@ def test_the_report_shows_the_trials(found: tuple[Tuned[Aim], Path]) -> None:
 
 
 def test_what_cannot_be_searched_is_refused(parts: tuple[Log, Log]) -> None:
-    with pytest.raises(ConfigError, match="popular: retrievers of kind popular have no settings that are searched"):
-        recsys.Popular().drawn(None)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="random: retrievers of kind random have no settings that are searched"):
+        recsys.RandomItems().drawn(Ends())
     for metric, says in (("ndgc@5", "ndcg"), ("map@5", "known are"), ("ndcg", "has no cut-off")):
         with pytest.raises(ConfigError, match=says):
             parsed(metric)
@@ -149,16 +150,30 @@ def test_the_figure_is_that_of_the_evaluation(spark: SparkSession, parts: tuple[
 
 
 class Ends:
-    """Draws the lower end, or the last value."""
+    """Draws the one or the other end, and the last value or the first."""
+
+    def __init__(self, *, low: bool = True) -> None:
+        self.low = low
 
     def number(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        return low
+        return low if self.low else high
 
     def one_of(self, name: str, values: Any) -> Any:
-        return values[-1]
+        return values[-1 if self.low else 0]
 
 
-def test_what_the_built_in_retrievers_draw_can_be_set() -> None:
+@pytest.mark.parametrize("kind", [kind for kind in registry.kinds() if kind not in ("random", "rules")])
+def test_what_is_drawn_can_be_set(kind: str) -> None:
+    """Both ends of every setting that is searched are among its values; what is not searched stays."""
+    given = registry.get(kind).model_validate({"k": 7})
+    for low in (True, False):
+        drawn = given.drawn(Ends(low=low))
+        assert drawn != given and drawn.k == 7
+        assert type(drawn).model_validate(drawn.model_dump(exclude_unset=True)) == drawn
+        assert drawn.cheaper(1.0) == drawn or kind in ("als", "item2vec")
+
+
+def test_what_als_and_neighbors_draw() -> None:
     als = recsys.Als(k=7).drawn(Ends())
     assert (als.rank, als.alpha, als.k) == (128, 0.5, 7) and als.cheaper(0.25).rank == 32
     assert recsys.Als(implicit=False).drawn(Ends()).alpha is None

@@ -19,6 +19,7 @@ from recsys.retrieval.buy_again.rates import bought, item_rates, repurchases, to
 from recsys.retrieval.buy_again.tables import REPEAT_RATES, REPURCHASES
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.declared import Feature, ItemFrame
+from recsys.retrieval.drawing import Draw
 from recsys.retrieval.frames import Eligible
 from recsys.retrieval.own_lists import OwnListsKernel, listed, looked_up, side_by_side
 from recsys.retrieval.reasons import Case
@@ -101,6 +102,14 @@ class BuyAgain(Retriever):
     def only_from(self) -> tuple[str, ...]:
         """What may repeat."""
         return tuple(self.event_types)
+
+    def drawn(self, draw: Draw) -> BuyAgain:
+        """Draw how much the rate of an item, and that of all items, weigh."""
+        found = {
+            "shape": draw.number("shape", 0.05, 10.0, log=True),
+            "prior_buyers": draw.number("prior_buyers", 1.0, 300.0, log=True),
+        }
+        return self.model_copy(update=found)
 
     def learn(self, data: TrainingData) -> BuyAgainModel:
         """Count repeats, and print their share. The purchases are read twice.

@@ -15,6 +15,7 @@ from recsys.progress import note
 from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.declared import Feature, ItemFrame
+from recsys.retrieval.drawing import Draw
 from recsys.retrieval.ease.learning import Size, measured, numbered, weights
 from recsys.retrieval.ease.solving import Solver
 from recsys.retrieval.ease.tables import ITEM_WEIGHTS
@@ -99,6 +100,14 @@ class Ease(Retriever):
         Feature("best", "Largest term of that sum", "zscore"),
     )
     not_fitted = Retriever.not_fitted | {"recent_items"}
+
+    def drawn(self, draw: Draw) -> Ease:
+        """Draw the regularization and how far back a past counts."""
+        found = {
+            "reg": draw.number("reg", 5.0, 2000.0, log=True),
+            "recent_items": draw.one_of("recent_items", (20, 100, 1000)),
+        }
+        return self.model_copy(update=found)
 
     def learn(self, data: TrainingData) -> EaseModel:
         """Count the interactions, and choose `reg`; weights are learned when the frame is used.

@@ -16,6 +16,7 @@ from recsys.progress import note, step
 from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.declared import Feature, ItemFrame
+from recsys.retrieval.drawing import Draw
 from recsys.retrieval.frames import Eligible, persisted
 from recsys.retrieval.item2vec.kernel import VectorKernel
 from recsys.retrieval.item2vec.tables import ITEM_VECTORS
@@ -112,6 +113,21 @@ class Item2Vec(Retriever):
         Feature("rank", "Rank among the items nearest to the user's latest; null where it was not proposed"),
     )
     not_fitted = Retriever.not_fitted | {"recent_items", "history_decay"}
+
+    def drawn(self, draw: Draw) -> Item2Vec:
+        """Draw the size of the vectors, the window and how a taste fades."""
+        found = {
+            "vector_size": draw.one_of("vector_size", (32, 64, 128)),
+            "window": draw.one_of("window", (2, 5, 10)),
+            "learning_rate": draw.number("learning_rate", 0.01, 0.3, log=True),
+            "min_count": draw.one_of("min_count", (1, 3, 5)),
+            "history_decay": draw.number("history_decay", 0.3, 1.0),
+        }
+        return self.model_copy(update=found)
+
+    def cheaper(self, share: float) -> Item2Vec:
+        """Pass over the touches less often."""
+        return self.model_copy(update={"iterations": max(1, round(self.iterations * share))})
 
     def learn(self, data: TrainingData) -> Item2VecModel:
         """Write the touches down as sentences, and fit vectors.

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.declared import Feature, ItemFrame
+from recsys.retrieval.drawing import Draw
 from recsys.retrieval.neighborhoods.following import follow, reached, recent
 from recsys.retrieval.neighborhoods.kernel import ItemItemKernel, NeighborLists
 from recsys.retrieval.neighborhoods.similarity import Formula
@@ -107,6 +108,20 @@ class Ordered(Retriever):
         Feature("best", "Largest term of that sum"),
     )
     not_fitted = Retriever.not_fitted | {"recent_items", "history_decay"}
+
+    def drawn(self, draw: Draw) -> Ordered:
+        """Draw how far and how much order counts, and the discounts of the popular."""
+        found = {
+            "window": draw.one_of("window", (1, 2, 4, 8, 16)),
+            "distance_decay": draw.number("distance_decay", 0.3, 1.0),
+            "backward": draw.number("backward", 0.0, 1.0),
+            "user_power": draw.number("user_power", 0.0, 1.0),
+            "source_power": draw.number("source_power", 0.0, 1.0),
+            "target_power": draw.number("target_power", 0.0, 1.0),
+            "min_support": draw.one_of("min_support", (1, 2, 3)),
+            "history_decay": draw.number("history_decay", 0.3, 1.0),
+        }
+        return self.model_copy(update=found)
 
     def learn(self, data: TrainingData) -> OrderedModel:
         """Count what follows what. Only the size of the item index is looked at before the frame is used.

@@ -15,6 +15,7 @@ from recsys.data import EventTypes
 from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.declared import Feature, ItemFrame
+from recsys.retrieval.drawing import Draw
 from recsys.retrieval.kernels import Ints
 from recsys.retrieval.popular.counting import OVERALL, popular_lists
 from recsys.retrieval.popular.kernel import PopularKernel
@@ -163,6 +164,18 @@ class Popular(Retriever):
             trial_types=self.trial_types,
             success_value=self.success_value,
         )
+
+    def drawn(self, draw: Draw) -> Popular:
+        """Draw what is counted, and over how many days."""
+        score = draw.one_of("score", ("users", "decayed", "trending"))
+        own = self.model_dump(exclude={"kind", "half_life_days", "recent_days"}, exclude_unset=True)
+        days = draw.one_of("window_days", (7, 14, 30, 90, 365))
+        of_score = {
+            "decayed": {"half_life_days": ("half_life_days", 1.0, 90.0)},
+            "trending": {"recent_days": ("recent_days", 1.0, float(days))},
+        }.get(score, {})
+        fade = {name: draw.number(*ends, log=True) for name, ends in of_score.items()}
+        return Popular.model_validate({**own, "score": score, "window_days": days, **fade})
 
     def learn(self, data: TrainingData) -> PopularModel:
         """Count users per item. Nothing is computed before the frame is used."""

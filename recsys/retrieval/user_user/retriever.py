@@ -15,6 +15,7 @@ from recsys.errors import NothingToDo
 from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.declared import Feature, ItemFrame
+from recsys.retrieval.drawing import Draw
 from recsys.retrieval.frames import Eligible
 from recsys.retrieval.neighborhoods.similarity import Formula
 from recsys.retrieval.own_lists import OwnListsKernel, listed, looked_up, side_by_side
@@ -120,6 +121,18 @@ class UserUser(Retriever):
         general = self.similarity == "generalized"
         powers = (self.item_power, self.user_power, self.user_power) if general else (0.0, 0.5, 0.5)
         return Formula(self.similarity, powers, self.shrinkage)
+
+    def drawn(self, draw: Draw) -> UserUser:
+        """Draw how much long histories and popular items are discounted, and how many neighbors there are."""
+        if self.similarity != "generalized":
+            return self.model_copy(update={"keep": draw.one_of("keep", (30, 100, 300))})
+        found = {
+            "keep": draw.one_of("keep", (30, 100, 300)),
+            "user_power": draw.number("user_power", 0.0, 1.0),
+            "item_power": draw.number("item_power", 0.0, 1.0),
+            "shrinkage": draw.number("shrinkage", 0.1, 100.0, log=True),
+        }
+        return self.model_copy(update=found)
 
     def learn(self, data: TrainingData) -> UserUserModel:
         """Find neighbors, and add up what they touched; frames are computed when they are used.
