@@ -72,3 +72,9 @@ def test_only_what_is_learned_decides_a_fit() -> None:
     same = ["retrievers.als.k=5", "retrievers.als.weight=5", "retrievers.neighbors.recent_items=5"]
     assert registry.fit_settings(load_config(overrides=same).retrievers) == before
     assert registry.fit_settings(load_config(overrides=["retrievers.als.rank=5"]).retrievers) != before
+
+
+def test_a_name_for_a_formula_can_follow_a_file_that_names_every_setting() -> None:
+    base = Path(__file__).parents[2] / "conf/base.yaml"
+    config = load_config([base], overrides=["retrievers.neighbors.similarity=cosine"])
+    assert next(one for one in config.retrievers if one.name == "neighbors").similarity == "cosine"

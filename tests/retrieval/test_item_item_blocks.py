@@ -186,8 +186,8 @@ def test_independent_items_are_not_alike() -> None:
 @pytest.mark.parametrize(
     ("entry", "sentence"),
     [
-        ({"similarity": "cosine", "user_power": 0.5}, "similarity cosine takes no user_power"),
-        ({"similarity": "rp3beta", "source_power": 0.5}, "similarity rp3beta takes no source_power"),
+        ({"similarity": "cosine", "user_power": 0.4}, "similarity cosine takes no user_power"),
+        ({"similarity": "rp3beta", "source_power": 0.4}, "similarity rp3beta takes no source_power"),
         ({"similarity": "lift", "half_life_days": 3}, "similarity lift counts users"),
         ({"similarity": "asymmetric_cosine", "source_power": 1.5}, "lies between 0 and 1"),
         ({"similarity": "cosin"}, "cosin"),

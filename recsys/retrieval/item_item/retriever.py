@@ -101,7 +101,10 @@ class ItemItem(Retriever):
 
     @model_validator(mode="after")
     def _settings_that_count(self) -> ItemItem:
-        idle = sorted((self.model_fields_set & set(_POWERS)) - _used_powers(self.similarity))
+        fields = type(self).model_fields
+        # What equals the default may come from a file that names every setting.
+        changed = {name for name in _POWERS if getattr(self, name) != fields[name].default}
+        idle = sorted(changed - _used_powers(self.similarity))
         if idle:
             raise conflict(
                 f"similarity {self.similarity} takes no {' and no '.join(idle)}; leave them out, or set similarity: "

@@ -107,7 +107,9 @@ class UserUser(Retriever):
 
     @model_validator(mode="after")
     def _settings_that_count(self) -> UserUser:
-        idle = sorted(self.model_fields_set & {"item_power", "user_power"})
+        fields = type(self).model_fields
+        # What equals the default may come from a file that names every setting.
+        idle = [name for name in ("item_power", "user_power") if getattr(self, name) != fields[name].default]
         if idle and self.similarity != "generalized":
             raise conflict(
                 f"similarity {self.similarity} takes no {' and no '.join(idle)}; leave them out, or set similarity: "
