@@ -14,7 +14,7 @@ from recsys.data import ANONYMOUS_PREFIX
 from recsys.data.callers import AnyFrame, Ids, column_of, spark_frame
 from recsys.data.catalogs import catalog_frame
 from recsys.data.log import Log
-from recsys.retrieval.frames import Eligible
+from recsys.retrieval.frames import Eligible, tie
 from recsys.retrieval.interactions import pairs
 from recsys.retrieval.settings import SignalSettings
 
@@ -177,10 +177,11 @@ def packed(audience: Audience, columns: Mapping[str, DataFrame]) -> DataFrame:
     Returns
     -------
     DataFrame
-        `user_id, segment`; side by side, latest item first with ties by id, the arrays `idx`, `weight`, `seen` (null
+        `user_id, segment`; side by side, in the order of `latest_first`, the arrays `idx`, `weight`, `seen` (null
         without a past); and each retriever's columns as `<retriever>:<column>` (null where it does not know the user).
     """
-    entry = F.struct((-F.unix_micros("last_time")).alias("age"), "item_id", "idx", "weight", "seen")
+    age = (-F.unix_micros("last_time")).alias("age")
+    entry = F.struct(age, tie().alias("tie"), "item_id", "idx", "weight", "seen")
     past = (
         audience.histories.join(audience.item_index.select("item_id", "idx"), on="item_id", how="inner")
         .groupBy("user_id")

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import window as W
 
@@ -41,6 +41,20 @@ def first_k(rows: DataFrame, k: int) -> DataFrame:
     """Rank the rows of each user by score, ties by item id, and keep the first `k`; other columns travel along."""
     order = W.Window.partitionBy("user_id").orderBy(F.col("score").desc(), F.col("item_id"))
     return rows.withColumn("rank", F.row_number().over(order)).where(F.col("rank") <= k)
+
+
+def latest_first() -> W.WindowSpec:
+    """Order the items of each user by their latest time; of one time by a hash of user and item, then by id.
+
+    Items of one basket, or of a log without times, have one time. An order by id would make everybody's latest items
+    those whose ids are smallest.
+    """
+    return W.Window.partitionBy("user_id").orderBy(F.col("last_time").desc(), tie(), F.col("item_id"))
+
+
+def tie() -> Column:
+    """The hash that decides between items of one time."""
+    return F.xxhash64("user_id", "item_id")
 
 
 def distinct_pairs(pairs: DataFrame) -> DataFrame:

@@ -108,7 +108,7 @@ class Batch:
         `user_id`, `segment`, and the columns that a model joined on; one row per user.
     user, item, weight : arrays
         The past: row of the user, position of the item (-1 for one that no retriever proposes) and weight (0 where the
-        item is only seen), by user, latest item first, ties by id.
+        item is only seen), by user, in the order of `recsys.retrieval.frames.latest_first`.
     """
 
     rows: pa.RecordBatch

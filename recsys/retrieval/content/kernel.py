@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql import window as W
 
+from recsys.retrieval.frames import latest_first
 from recsys.retrieval.kernels import Batch, Excluded, Floats, Ints, Proposals, ranks_within
 from recsys.retrieval.neighborhoods.kernel import ItemItemKernel
 
@@ -20,15 +20,14 @@ def powers(fade: float, n: int) -> list[float]:
 
 
 def faded(histories: DataFrame, *, fade: float, n: int) -> DataFrame:
-    """Return the first `n` items of each user with faded weights: latest first, ties by id, as kernels have them.
+    """Return the first `n` items of each user with faded weights: in the order of `latest_first`, as kernels have them.
 
     Parameters
     ----------
     histories : DataFrame
         `user_id, item_id, weight, last_time`; rows without a weight are left out.
     """
-    order = W.Window.partitionBy("user_id").orderBy(F.col("last_time").desc(), F.col("item_id"))
-    counted = F.get(F.array(*map(F.lit, powers(fade, n))), F.row_number().over(order) - 1)
+    counted = F.get(F.array(*map(F.lit, powers(fade, n))), F.row_number().over(latest_first()) - 1)
     liked = histories.where(F.col("weight") > 0).select("user_id", "item_id", "weight", "last_time")
     rows = liked.withColumn("counted", counted).where(F.col("counted").isNotNull())
     return rows.select("user_id", "item_id", (F.col("weight") * F.col("counted")).alias("weight"), "last_time")

@@ -6,23 +6,22 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import window as W
 
-from recsys.retrieval.frames import first_k
+from recsys.retrieval.frames import first_k, latest_first
 
 
 def recent(histories: DataFrame, users: DataFrame, n: int, decay: float | None = None) -> DataFrame:
-    """Return `user_id, item_id, place, share`: each user's `n` latest items, latest first, ties by id.
+    """Return `user_id, item_id, place, share`: each user's `n` latest items, in the order of `latest_first`.
 
     The share is that of the largest weight among them; with `decay` it is 1 for the latest item, and as many times
     `decay` as there are later items.
     """
     mine = histories.where(F.col("weight") > 0).join(users.select("user_id"), on="user_id", how="left_semi")
-    order = W.Window.partitionBy("user_id").orderBy(F.col("last_time").desc(), F.col("item_id"))
     share = F.col("weight") / F.max("weight").over(W.Window.partitionBy("user_id"))
     if decay is not None:
         later = F.array_repeat(F.lit(decay), F.col("place") - 1)
         share = F.aggregate(later, F.lit(1.0), lambda sofar, once: sofar * once)
     return (
-        mine.withColumn("place", F.row_number().over(order))
+        mine.withColumn("place", F.row_number().over(latest_first()))
         .where(F.col("place") <= n)
         .select("user_id", "item_id", "place", share.alias("share"))
     )

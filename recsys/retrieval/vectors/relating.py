@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql import window as W
 
 from recsys import arrow
+from recsys.retrieval.frames import latest_first
 from recsys.retrieval.vectors.affinity import RECENT, affinities, centroids, dense
 
 _CENTROIDS = "user_id string, recent array<double>"
@@ -55,10 +55,9 @@ def recent_vectors(
     See `recsys.retrieval.vectors.affinity.centroids`.
     """
     mine = histories.where(F.col("weight") > 0).join(users.select("user_id"), on="user_id", how="left_semi")
-    order = W.Window.partitionBy("user_id").orderBy(F.col("last_time").desc(), F.col("item_id"))
     latest = (
         mine.join(item_factors.select("item_id", "factors"), on="item_id", how="inner")
-        .withColumn("place", F.row_number().over(order))
+        .withColumn("place", F.row_number().over(latest_first()))
         .where(F.col("place") <= most)
     )
     listed = latest.groupBy("user_id").agg(F.array_sort(F.collect_list(F.struct("place", "factors"))).alias("latest"))
