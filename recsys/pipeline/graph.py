@@ -207,7 +207,7 @@ class _Runner:
     def _feeders(self, job: Job) -> list[str]:
         """The jobs before it, and those whose work of past instants it reads."""
         before = self._order[: self._order.index(job.name)]
-        makers = [name for name, other in self._jobs.items() if set(job.earlier) & set(other.writes)]
+        makers = [name for name, other in self._jobs.items() if any(table in other.writes for table in job.earlier)]
         return list(dict.fromkeys([*before, *makers]))
 
     def _is_done(self, stage: Stage) -> bool:
