@@ -8,11 +8,11 @@ from datetime import datetime
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import window as W
 
 from recsys.data.index import known_ids, new_rows
 from recsys.data.log import Log
 from recsys.errors import DataError
-from recsys.retrieval.als.factorizing import enough_users
 from recsys.retrieval.als.folding import folded_in
 from recsys.retrieval.frames import persisted
 
@@ -128,11 +128,12 @@ def with_new_events(
         mine = pairs.join(active.select(F.col("idx").alias("user_idx")), on="user_idx", how="left_semi")
     solved = rules.fold(_of_users(mine), items).withColumnRenamed("factors", "new")
     users = old.join(solved, on="idx", how="full").select("idx", F.coalesce("new", "factors").alias("factors"))
-    with persisted(users):
+    with persisted(pairs), persisted(users):
         known = users.select(F.col("idx").alias("user_idx"))
         fresh = pairs.join(items.select(F.col("idx").alias("item_idx")), on="item_idx", how="left_anti")
         fresh = fresh.join(known, on="user_idx", how="left_semi")
-        fresh = fresh.join(enough_users(fresh, least=least), on="item_idx", how="left_semi")
+        n = F.count("*").over(W.Window.partitionBy("item_idx"))
+        fresh = fresh.withColumn("n", n).where(F.col("n") >= least)
         if not fresh.isEmpty():
             items = items.unionByName(rules.fold(_of_items(fresh), users))
     return {
