@@ -8,6 +8,9 @@ writes `reports/<as_of>/report.html`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from recsys import data
 from recsys.config import changed_keys, dataset_of, stamp
 from recsys.evaluation.day import Day
@@ -49,13 +52,15 @@ def run(context: Context) -> Writes:
     """Read, compare; the figures are written, then the report."""
     as_of, warehouse = context.as_of, context.warehouse
     judged = judging.judged_day(context, context.scratch())
+    # Before the commit: after it the frames that it is counted from are gone.
+    cold_start = judged.cold_start()
     report = ("reports", stamp(as_of), "report.html")
 
     def finish() -> None:
         create_views(context.spark, warehouse)
         path = warehouse.path(*report)
         with step("write the report"):
-            write_text(context.spark, path, render(report_of(context, judged.day)))
+            write_text(context.spark, path, render(report_of(context, judged.day, cold_start)))
         note(f"report: {path}")
 
     today = {"run_date": as_of.date()}
@@ -66,7 +71,7 @@ def run(context: Context) -> Writes:
     return Writes(writes, files=["/".join(report)], afterwards=finish)
 
 
-def report_of(context: Context, day: Day) -> Report:
+def report_of(context: Context, day: Day, cold_start: Sequence[dict[str, Any]]) -> Report:
     """Gather what the report shows."""
     warehouse = context.warehouse
     figures = warehouse.read(data.METRICS, where={"run_date": day.as_of.date()}).collect()  # stages x slices x metrics
@@ -91,6 +96,7 @@ def report_of(context: Context, day: Day) -> Report:
         reasons=reason_mix(day.final),
         sources=source_mix(day.final, day.ranked),
         overlap=[row.asDict() for row in overlap],
+        cold_start=cold_start,
         seconds=job_seconds(warehouse.read(data.RUNS, required=False), as_of=day.as_of),
     )
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pyspark.sql import DataFrame
 
 from recsys.errors import DataError, NothingToDo
+from recsys.evaluation.cold_start import crossed
 from recsys.evaluation.day import Day
 from recsys.evaluation.evaluate import figure_sums
 from recsys.evaluation.rows import metric_rows, ranker_rows
@@ -137,6 +139,17 @@ class Judged:
             population=self.population,
             names=self.stages.retrievers,
             as_of=self.day.as_of,
+        )
+
+    def cold_start(self) -> list[dict[str, Any]]:
+        """How often cold users and cold items are listed and taken up; see `recsys.evaluation.cold_start`."""
+        return crossed(
+            self.day.final,
+            ranked=self.day.ranked,
+            relevant=self.relevant,
+            population=self.population,
+            facts=self.facts,
+            names=self.stages.retrievers,
         )
 
     def sums(self, stages: Stages) -> DataFrame:

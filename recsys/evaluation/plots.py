@@ -183,7 +183,7 @@ def _is(row: dict[str, Any], metric: str, k: int, name: str) -> bool:
 
 
 def _slice_order(name: str) -> tuple[int, str]:
-    users = ("all", "known", "history:new", "history:1-10", "history:11+", "users:heavy")
+    users = ("all", "known", "history:new", "history:1-4", "history:5+", "users:heavy")
     order = (*users, "items:head", "items:tail", "items:new")
     return (order.index(name), name) if name in order else (len(order), name)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 
+from recsys.evaluation.cold_start import item_tiers, user_tiers
 from recsys.evaluation.offpolicy import CORRECTED, ESS, SNIPS
 from recsys.evaluation.plots import (
     alpha_lines,
@@ -66,6 +67,8 @@ class Report:
         Shares of the final lists' items by reason, and by the retrievers that proposed them.
     overlap : sequence of dict
         Rows of `source_overlap` of the day.
+    cold_start : sequence of dict
+        See `recsys.evaluation.cold_start.crossed`.
     seconds : sequence of (str, float)
         Wall-clock time of each job.
     """
@@ -88,6 +91,7 @@ class Report:
     reasons: Sequence[tuple[str, float]] = ()
     sources: Sequence[tuple[str, float]] = ()
     overlap: Sequence[dict[str, Any]] = ()
+    cold_start: Sequence[dict[str, Any]] = ()
     seconds: Sequence[tuple[str, float]] = ()
 
     @property
@@ -179,6 +183,9 @@ def render(report: Report) -> str:
             for title, columns, rows in (("stage", clicks, stages), ("difference", clicks[:-1], differences))
             if clicks
         ],
+        at=k,
+        cold_users=user_tiers(report.cold_start, report.figures, k=k) if report.cold_start else [],
+        cold_items=item_tiers(report.cold_start),
         words=[WORDS[metric] for metric, _ in (*headline, *beside, *clicks)],
         plots={
             "stages": stage_bars(report.figures, stages=stages, baseline=baseline, metric="ndcg", k=k),

@@ -19,6 +19,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys.data import ANONYMOUS_PREFIX
+from recsys.evaluation.cold_start import HISTORY, tier
 from recsys.evaluation.stages import CANDIDATES, FINAL, RANKER
 
 MAX_SEGMENTS = 10
@@ -109,7 +110,7 @@ def population(
     DataFrame
         user_id (unique), n_relevant, n_parts (relevant items in each of `PARTS`), reachable (an event or a profile
         before `as_of`: users who could have a list), slices: `all`; `known` for users with an event or a shown list;
-        `history:new`, `history:1-10` or `history:11+` by earlier events; `users:heavy` for the tenth of the users
+        `history:new`, `history:1-4` or `history:5+` by earlier events; `users:heavy` for the tenth of the users
         with a past who did the most; `segment:…` for the largest segments.
     """
     joined = _counted(relevant, past, shown, as_of).join(
@@ -125,11 +126,10 @@ def population(
     )
     heavy = joined.where("n_past > 0").agg(F.percentile("n_past", 1 - HEAVY_SHARE).alias("heavy"))
     n_past = F.col("n_past")
-    history = F.when(n_past == 0, "history:new").when(n_past <= 10, "history:1-10").otherwise("history:11+")
     named = [
         F.lit("all"),
         F.when((n_past > 0) | (F.col("n_shown") > 0), F.lit("known")),
-        history,
+        F.concat(F.lit(HISTORY), tier(n_past)),
         F.when((n_past > 0) & (n_past >= F.col("heavy")), F.lit("users:heavy")),
         F.when(F.col("sliced"), F.concat(F.lit("segment:"), F.col("segment"))),
     ]
@@ -211,13 +211,13 @@ def judged_lists(
 
 
 def item_facts(past: DataFrame, items: DataFrame, *, as_of: datetime) -> DataFrame:
-    """What metrics need to know of items: item_id (unique), category, information, in_catalog, parts.
+    """What metrics need to know of items: item_id (unique), category, information, in_catalog, parts, touches.
 
     `information` is -log2 of the item's share of the people's events before `as_of`, one event added to each item so
     that one without events has a finite figure. The catalog is what `items` calls available, and what `items` does
     not know but events before `as_of` name. `parts` are the bits of `PARTS`: the head is the fifth of the items with
     events that has the most of them (items with as many as the last of these belong to it); an item without events is
-    new, and in the tail.
+    new, and in the tail. `touches` counts the item's events.
     """
     counts = (
         past.where((F.col("event_time") < F.lit(as_of)) & ~F.col("is_bot"))
@@ -240,4 +240,5 @@ def item_facts(past: DataFrame, items: DataFrame, *, as_of: datetime) -> DataFra
         (-F.log2((F.col("n") + 1) / F.col("total"))).alias("information"),
         "in_catalog",
         part.alias("parts"),
+        F.col("n").alias("touches"),
     )

@@ -65,8 +65,8 @@ def test_population_knows_its_slices(spark: SparkSession) -> None:
     )
     past = events(
         spark,
-        [("some", "a", "view", -1 - n) for n in range(10)]
-        + [("many", "a", "view", -1 - n) for n in range(11)]
+        [("some", "a", "view", -1 - n) for n in range(4)]
+        + [("many", "a", "view", -1 - n) for n in range(5)]
         + [("new", "a", "view", 0.5)],
     )
     users = spark.createDataFrame(
@@ -79,8 +79,8 @@ def test_population_knows_its_slices(spark: SparkSession) -> None:
         "new": ["all", "history:new"],
         "profiled": ["all", "history:new", "segment:north"],
         "looked": ["all", "known", "history:new"],
-        "some": ["all", "known", "history:1-10", "segment:south"],
-        "many": ["all", "known", "history:11+", "users:heavy"],
+        "some": ["all", "known", "history:1-4", "segment:south"],
+        "many": ["all", "known", "history:5+", "users:heavy"],
     }
     assert {user for user, row in found.items() if row["reachable"]} == {"profiled", "some", "many"}
     assert {row["n_relevant"] for row in found.values()} == {2}

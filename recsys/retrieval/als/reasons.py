@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from pyspark.sql import functions as F
 
+from recsys.retrieval.als.sizing import Size
 from recsys.retrieval.training import TrainingData
 
 
@@ -38,3 +41,22 @@ def why_none(data: TrainingData, *, implicit: bool, key: str) -> str | None:
     if data.signal.min_value is not None and weighed & set(values) == {"rating"}:
         return f"no rating reaches signal.min_value ({data.signal.min_value:g}); lower it, or map the ratings' value"
     return None
+
+
+def too_little(name: str, size: Size, as_of: datetime, why: str | None, least: tuple[int, int]) -> str:
+    """Say what was found, and what would bring more.
+
+    Parameters
+    ----------
+    why : str, optional
+        What `why_none` says where there is nothing at all.
+    least : (int, int)
+        Items that a user needs, and users that an item needs.
+    """
+    found = f"{name} found {size.interactions} interactions before {as_of:%Y-%m-%dT%H:%M:%SZ}"
+    if why:
+        return f"{found}: {why}"
+    return (
+        f"{found} among users with at least {least[0]} items and items with at least {least[1]} users; lower its "
+        "min_user_events and min_item_events, widen signal.window_days, or choose a later --as-of"
+    )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import datetime
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -13,14 +14,16 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys import arrow
+from recsys.data.log import Log
 from recsys.errors import NothingToDo
 from recsys.progress import note, step
 from recsys.retrieval.als.factorizing import enough_users, factorized, interactions_of, measured, ordered, rmse
 from recsys.retrieval.als.kernel import AlsKernel
-from recsys.retrieval.als.reasons import why_none
+from recsys.retrieval.als.newcomers import Rules, numbered, thin_users, with_new_events
+from recsys.retrieval.als.reasons import too_little, why_none
 from recsys.retrieval.als.sizing import ITERATIONS, ITERATIONS_OF_RATINGS, Size, fit_for
 from recsys.retrieval.als.tables import ALS_ITEM_FACTORS, ALS_USER_FACTORS
-from recsys.retrieval.audience import column_name
+from recsys.retrieval.audience import Audience, column_name
 from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.declared import Feature, ItemFrame
@@ -28,6 +31,7 @@ from recsys.retrieval.drawing import Draw
 from recsys.retrieval.frames import persisted
 from recsys.retrieval.interactions import ratings
 from recsys.retrieval.reasons import Case
+from recsys.retrieval.settings import SignalSettings
 from recsys.retrieval.training import TrainingData
 from recsys.retrieval.vectors.affinity import RECENT
 from recsys.retrieval.vectors.relating import related
@@ -44,6 +48,44 @@ class AlsModel(Model["Als"]):
     item_frames: ClassVar[Mapping[str, ItemFrame]] = {
         "item_factors": ItemFrame(("item_id", "factors"), "4 * size(factors)")
     }
+
+    def folded(self, log: Log, *, signal: SignalSettings | None = None, since: datetime | None = None) -> AlsModel:
+        """Take in what happened after the fit, by one more half-step of training instead of a new fit.
+
+        Users are solved from all that the log holds of them, with the items' factors as they are; a user who did
+        nothing new gets the factors of the fit again. Items that the fit did not have are then solved from the users'
+        factors, if at least `min_item_events` users with factors touched them. Items that it had keep their factors,
+        since those of the users follow from them.
+
+        Parameters
+        ----------
+        log : Log
+            Everything up to now, what the fit saw included.
+        signal : SignalSettings, optional
+            How much each event counts, as for the fit.
+        since : datetime, optional
+            Solve only users with an event from then on (the `as_of` of the fit, as a rule); the others keep the
+            factors that they have.
+
+        Returns
+        -------
+        AlsModel
+            For the people and items of the log. Its factors are computed when they are used; `save` keeps them.
+
+        Raises
+        ------
+        DataError
+            If the model does not say what it was fitted with.
+        """
+        audience, settings = self.known_audience(), self.settings
+        signal = signal or SignalSettings()
+        log = numbered(log, users=self.frames["user_factors"], items=audience.item_index)
+        pairs = settings.pairs(TrainingData(log, signal, None, self.broadcast_limit_mb))
+        rules = Rules.of(
+            self.metrics, settings.name, settings.reg, settings.alpha, settings.implicit, self.broadcast_limit_mb
+        )
+        frames = with_new_events(log, pairs, dict(self.frames), rules, since=since, least=settings.min_item_events)
+        return replace(self, frames=frames, audience=Audience.of(log, signal=signal))
 
     def lists(self, users: DataFrame, *, k: int, exclude: DataFrame | None = None) -> DataFrame:
         """Return the `k` largest inner products of each user who has factors."""
@@ -96,8 +138,11 @@ class Als(Retriever):
     blocks: PositiveInt | None = Field(
         None, description="Blocks of users and of items; null: from the number of interactions"
     )
-    min_user_events: PositiveInt = Field(2, description="Users with fewer items get no factors")
+    min_user_events: PositiveInt = Field(2, description="Users with fewer items are left out of the fit")
     min_item_events: PositiveInt = Field(2, description="Items with fewer users get no factors")
+    fold_in: bool = Field(
+        True, description="Whether users who were left out of the fit get factors from those of their items"
+    )
     seed: int = Field(7, description="Seed of the initial factors")
 
     model = AlsModel
@@ -126,7 +171,7 @@ class Als(Retriever):
         ConfigError
             If its equations can't be solved with these settings.
         """
-        with persisted(self._pairs(data)) as pairs:
+        with persisted(self.pairs(data)) as pairs:
             with step("join interactions with indexes") as this:
                 items = enough_users(pairs, least=self.min_item_events)
                 this.rows = found = interactions_of(items)
@@ -137,8 +182,12 @@ class Als(Retriever):
                     this.rows = size.interactions
                 pairs.unpersist()
                 if size.users < 2 or size.items < 2:
-                    raise NothingToDo(self._too_little(data, size))
-                return self._fit(ready, data, blocks, size)
+                    key = f"retrievers.{self.name}"
+                    why = why_none(data, implicit=self.implicit, key=key) if not size.interactions else None
+                    least = (self.min_user_events, self.min_item_events)
+                    raise NothingToDo(too_little(self.name, size, data.as_of, why, least))
+                thin = pairs if self.fold_in and found > size.interactions else None
+                return self._fit(ready, data, blocks, size, thin)
 
     def drawn(self, draw: Draw) -> Als:
         """Draw rank and regularization and, for implicit data, alpha."""
@@ -163,12 +212,12 @@ class Als(Retriever):
 
         Rare items are dropped first and users are counted on what is left, once; nothing is iterated.
         """
-        pairs = self._pairs(data)
+        pairs = self.pairs(data)
         items = enough_users(pairs, least=self.min_item_events)
         return self._entries(pairs, items, 2).select("user_idx", "item_idx", "weight")
 
-    def _pairs(self, data: TrainingData) -> DataFrame:
-        """All pairs of indexed users and items."""
+    def pairs(self, data: TrainingData) -> DataFrame:
+        """Return `user_idx, item_idx, weight`: all pairs of indexed users and items."""
         if self.implicit:
             found = data.interactions
         else:
@@ -183,18 +232,7 @@ class Als(Retriever):
         frequent = pairs.join(items, on="item_idx", how="left_semi")
         return ordered(frequent, blocks=blocks, least=self.min_user_events)
 
-    def _too_little(self, data: TrainingData, size: Size) -> str:
-        found = f"{self.name} found {size.interactions} interactions before {data.as_of:%Y-%m-%dT%H:%M:%SZ}"
-        key = f"retrievers.{self.name}"
-        if not size.interactions and (reason := why_none(data, implicit=self.implicit, key=key)):
-            return f"{found}: {reason}"
-        return (
-            f"{found} among users with at least {self.min_user_events} items and items with at least "
-            f"{self.min_item_events} users; lower its min_user_events and min_item_events, widen signal.window_days, "
-            "or choose a later --as-of"
-        )
-
-    def _fit(self, ready: DataFrame, data: TrainingData, blocks: int, size: Size) -> AlsModel:
+    def _fit(self, ready: DataFrame, data: TrainingData, blocks: int, size: Size, thin: DataFrame | None) -> AlsModel:
         fit = fit_for(
             size, implicit=self.implicit, rank=self.rank, iterations=self.iterations, reg=self.reg, alpha=self.alpha
         )
@@ -207,16 +245,17 @@ class Als(Retriever):
         figures = {**asdict(fit), "users": size.users, "items": size.items, "interactions": size.interactions}
         if not self.implicit:
             figures["train_rmse"] = rmse(fitted.transform(ready))
+        users, items = (_numbered(side) for side in (fitted.userFactors, fitted.itemFactors))
+        if thin is not None:
+            users = thin_users(thin, users, items, Rules(fit.reg, fit.alpha, self.implicit, data.broadcast_limit_mb))
         frames = {
-            "user_factors": with_ids(fitted.userFactors, data.user_index, "user_id"),
-            "item_factors": with_ids(fitted.itemFactors, data.item_index, "item_id"),
+            "user_factors": users.join(data.user_index.select("idx", "user_id"), on="idx", how="inner"),
+            "item_factors": items.join(data.item_index.select("idx", "item_id"), on="idx", how="inner"),
         }
         metrics = {name: float(value) for name, value in figures.items()}
         return AlsModel(self, frames, data.audience, metrics, data.broadcast_limit_mb)
 
 
-def with_ids(factors: DataFrame, index: DataFrame, id_column: str) -> DataFrame:
-    """Turn MLlib's `id, features` into `idx, <id>, factors`."""
-    return factors.select(F.col("id").cast("int").alias("idx"), F.col("features").alias("factors")).join(
-        index.select("idx", id_column), on="idx", how="inner"
-    )
+def _numbered(factors: DataFrame) -> DataFrame:
+    """Turn MLlib's `id, features` into `idx, factors`."""
+    return factors.select(F.col("id").cast("int").alias("idx"), F.col("features").alias("factors"))
