@@ -51,6 +51,8 @@ setup(
         "cpu": ["tensorflow-cpu>=2.16,<2.19", "keras>=3.5,<4", "tensorboard>=2.16,<2.19"],
         "gpu": ["tensorflow[and-cuda]>=2.16,<2.19", "keras>=3.5,<4", "tensorboard>=2.16,<2.19"],
         "tune": ["optuna>=4.5"],
+        # Approximate search of large catalogs.
+        "ann": ["faiss-cpu>=1.9"],
         "notebooks": ["nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29"],
         "dev": [
             "scikit-learn>=1.5",

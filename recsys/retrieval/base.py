@@ -212,6 +212,10 @@ class Model(ABC, Generic[R]):
             The columns of `item_frames`, brought to the driver.
         """
 
+    def ready(self, kernel: Kernel) -> Kernel:
+        """Add to its kernel what only proposals need and takes long to make; by default nothing."""
+        return kernel
+
     def user_columns(self) -> DataFrame | None:
         """What the kernel needs to know of users: `user_id` and columns that `Batch` has as `<retriever>:<column>`."""
         return None

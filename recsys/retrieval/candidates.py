@@ -73,7 +73,7 @@ def load(models: Sequence[Model[Any]], item_index: DataFrame, settings: Candidat
     catalog, kernels = load_kernels(models, item_index)
     return Proposer(
         catalog=catalog,
-        kernels=kernels,
+        kernels={model.settings.name: model.ready(kernels[model.settings.name]) for model in models},
         limits={model.settings.name: model.settings.k for model in models},
         blend=blend,
         k=settings.k,

@@ -7,6 +7,8 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from recsys.arrow import collect_arrow
+from recsys.retrieval.vectors.graph import Graph
+from recsys.retrieval.vectors.search import ItemMatrix
 from recsys.retrieval.vectors.topk import top_k
 from tests.retrieval.shop import table
 
@@ -56,3 +58,19 @@ def test_collect_arrow_keeps_rows_and_types(spark: SparkSession) -> None:
     collected = collect_arrow(frame).sort_by("name")
     assert collected.to_pylist() == [{"name": "a", "values": [1.0, 2.0]}, {"name": "b", "values": None}]
     assert collect_arrow(frame.where("false")).num_rows == 0
+
+
+def test_a_graph_gives_full_lists_with_exact_scores(spark: SparkSession) -> None:
+    """So wide a search looks at every item, so the rows are those of exact search."""
+    random = np.random.default_rng(6)
+    users = factors(spark, [f"u{i}" for i in range(5)], random.normal(size=(5, 4)).astype(np.float32), "user")
+    items = factors(spark, [f"i{i:03d}" for i in range(300)], random.normal(size=(300, 4)).astype(np.float32), "item")
+    excluded = spark.createDataFrame([("u1", f"i{i:03d}") for i in range(200)], "user_id string, item_id string")
+    built: list[int] = []
+
+    def graph_of(matrix: ItemMatrix, limit_mb: float) -> Graph:
+        built.append(len(matrix.positions))
+        return Graph.of(matrix, width=300)
+
+    found, exact = (top_k(users, items, k=9, exclude=excluded, graph_of=how) for how in (graph_of, None))
+    assert table(found) == table(exact) and built == [300]

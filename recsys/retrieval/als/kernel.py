@@ -11,15 +11,17 @@ import pyarrow as pa
 from recsys import arrow
 from recsys.retrieval.kernels import Batch, Excluded, Floats, Ints, Proposals, where_in
 from recsys.retrieval.vectors.affinity import affinities, centroids, dense
-from recsys.retrieval.vectors.search import ItemMatrix, search
+from recsys.retrieval.vectors.graph import Graph, nearest
+from recsys.retrieval.vectors.search import ItemMatrix
 
 
 @dataclass(frozen=True)
 class AlsKernel:
-    """The items' factors; a user's come in the column `factors`, null for users without."""
+    """The items' factors, with a graph or without; a user's come in the column `factors`, null for users without."""
 
     items: ItemMatrix
     factors: str
+    graph: Graph | None = None
     work: int = 0
 
     def propose(self, batch: Batch, *, k: int, excluded: Excluded) -> Proposals:
@@ -27,7 +29,7 @@ class AlsKernel:
         column = batch.column(self.factors)
         known = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
         vectors = arrow.matrix(column.take(pa.array(known)))
-        return search(self.items, known, vectors, k=k, excluded=excluded)
+        return nearest(self.items, self.graph, known, vectors, k=k, excluded=excluded)
 
     def score(self, batch: Batch, user: Ints, item: Ints) -> Mapping[str, Floats]:
         """Relate the item's factors to the user's, and to those of the user's recent items."""

@@ -24,18 +24,20 @@ from recsys.retrieval.als.reasons import too_little, why_none
 from recsys.retrieval.als.sizing import ITERATIONS, ITERATIONS_OF_RATINGS, Size, fit_for
 from recsys.retrieval.als.tables import ALS_ITEM_FACTORS, ALS_USER_FACTORS
 from recsys.retrieval.audience import Audience, column_name
-from recsys.retrieval.base import Model, Retriever
+from recsys.retrieval.base import Model
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.declared import Feature, ItemFrame
 from recsys.retrieval.drawing import Draw
 from recsys.retrieval.frames import persisted
 from recsys.retrieval.interactions import ratings
+from recsys.retrieval.kernels import Kernel
 from recsys.retrieval.reasons import Case
 from recsys.retrieval.settings import SignalSettings
 from recsys.retrieval.training import TrainingData
 from recsys.retrieval.vectors.affinity import RECENT
 from recsys.retrieval.vectors.relating import related
 from recsys.retrieval.vectors.search import ItemMatrix
+from recsys.retrieval.vectors.searching import VectorRetriever
 from recsys.retrieval.vectors.topk import top_k
 from recsys.settings import Identifier, NonNegativeFloat, PositiveInt
 
@@ -91,7 +93,8 @@ class AlsModel(Model["Als"]):
         """Return the `k` largest inner products of each user who has factors."""
         known = self.frames["user_factors"].join(users.select("user_id"), on="user_id", how="inner")
         items = self.frames["item_factors"]
-        return top_k(known, items, k=k, exclude=exclude, broadcast_limit_mb=self.broadcast_limit_mb)
+        limit = self.broadcast_limit_mb
+        return top_k(known, items, k=k, exclude=exclude, broadcast_limit_mb=limit, graph_of=self.settings.graph_of)
 
     def kernel(self, catalog: Catalog, tables: Mapping[str, pa.Table]) -> AlsKernel:
         """Put the items' factors in the order of their positions."""
@@ -103,6 +106,11 @@ class AlsModel(Model["Als"]):
             return AlsKernel(ItemMatrix(np.zeros(0, np.int64), np.zeros((0, 1), np.float32)), factors)
         vectors = np.ascontiguousarray(arrow.matrix(table["factors"])[order])
         return AlsKernel(ItemMatrix(place[order], vectors), factors)
+
+    def ready(self, kernel: Kernel) -> Kernel:
+        """Link the items, if they are searched so."""
+        assert isinstance(kernel, AlsKernel)
+        return replace(kernel, graph=self.settings.graph_of(kernel.items, self.broadcast_limit_mb))
 
     def user_columns(self) -> DataFrame:
         """`user_id, factors`."""
@@ -117,7 +125,7 @@ class AlsModel(Model["Als"]):
         return lists, [Case(F.lit(True), "similar_taste", F.lit("People with similar taste chose this"))]
 
 
-class Als(Retriever):
+class Als(VectorRetriever):
     """Alternating least squares: factors of users and items whose inner product is the score.
 
     Implicit feedback after Hu, Koren, Volinsky: Collaborative Filtering for Implicit Feedback Datasets (ICDM 2008),
@@ -253,7 +261,10 @@ class Als(Retriever):
             "item_factors": items.join(data.item_index.select("idx", "item_id"), on="idx", how="inner"),
         }
         metrics = {name: float(value) for name, value in figures.items()}
-        return AlsModel(self, frames, data.audience, metrics, data.broadcast_limit_mb)
+        limit, n = data.broadcast_limit_mb, size.items
+        items, users = frames["item_factors"], frames["user_factors"]
+        metrics |= self.recall(items, users, n_items=n, width=fit.rank, limit_mb=limit)
+        return AlsModel(self, frames, data.audience, metrics, limit)
 
 
 def _numbered(factors: DataFrame) -> DataFrame:

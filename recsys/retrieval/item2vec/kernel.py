@@ -12,7 +12,8 @@ from recsys import arrow
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.kernels import Batch, Excluded, Floats, Ints, Proposals, where_in
 from recsys.retrieval.vectors.affinity import Matrix, centroids
-from recsys.retrieval.vectors.search import ItemMatrix, Vectors, products, search
+from recsys.retrieval.vectors.graph import Graph, nearest
+from recsys.retrieval.vectors.search import ItemMatrix, Vectors, products
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,15 @@ class VectorKernel:
         Latest items with a vector that a taste is made of.
     decay : float
         How much an item counts for each one that was touched later.
+    graph : Graph or None
+        Of those that may be proposed.
     """
 
     items: ItemMatrix
     listed: ItemMatrix
     recent_items: int
     decay: float
+    graph: Graph | None = None
     work: int = 0
 
     @classmethod
@@ -54,7 +58,7 @@ class VectorKernel:
     def propose(self, batch: Batch, *, k: int, excluded: Excluded) -> Proposals:
         """Propose the items with the largest cosines."""
         known, tastes = self._tastes(batch)
-        return search(self.listed, known, tastes, k=k, excluded=excluded)
+        return nearest(self.listed, self.graph, known, tastes, k=k, excluded=excluded)
 
     def score(self, batch: Batch, user: Ints, item: Ints) -> Mapping[str, Floats]:
         """Compute the cosine of user and item: null where either has no vector."""

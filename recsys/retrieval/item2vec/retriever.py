@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from recsys.errors import NothingToDo
 from recsys.progress import note, step
-from recsys.retrieval.base import Model, Retriever
+from recsys.retrieval.base import Model
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.declared import Feature, ItemFrame
 from recsys.retrieval.drawing import Draw
@@ -22,9 +22,11 @@ from recsys.retrieval.item2vec.kernel import VectorKernel
 from recsys.retrieval.item2vec.tables import ITEM_VECTORS
 from recsys.retrieval.item2vec.tastes import cosines, tastes
 from recsys.retrieval.item2vec.training import Skipgram, sentences, vectors, vocabulary
+from recsys.retrieval.kernels import Kernel
 from recsys.retrieval.reasons import Case
 from recsys.retrieval.touches import Within, check_sessions, touches
 from recsys.retrieval.training import TrainingData
+from recsys.retrieval.vectors.searching import VectorRetriever, sampled
 from recsys.retrieval.vectors.topk import top_k
 from recsys.settings import Identifier, PositiveFloat, PositiveInt
 
@@ -38,9 +40,9 @@ class Item2VecModel(Model["Item2Vec"]):
 
     def lists(self, users: DataFrame, *, k: int, exclude: DataFrame | None = None) -> DataFrame:
         """Return the items with the largest cosine with the user's taste."""
-        listed = self.frames["vectors"].where("idx IS NOT NULL")
-        items = listed.select("idx", "item_id", F.col("vector").alias("factors"))
-        return top_k(self._tastes(users), items, k=k, exclude=exclude, broadcast_limit_mb=self.broadcast_limit_mb)
+        limit, graph_of = self.broadcast_limit_mb, self.settings.graph_of
+        tastes = self._tastes(users)
+        return top_k(tastes, self._listed(), k=k, exclude=exclude, broadcast_limit_mb=limit, graph_of=graph_of)
 
     def kernel(self, catalog: Catalog, tables: Mapping[str, pa.Table]) -> VectorKernel:
         """Put the vectors in the order of their positions."""
@@ -48,6 +50,11 @@ class Item2VecModel(Model["Item2Vec"]):
         return VectorKernel.of(
             catalog, tables["vectors"], recent_items=settings.recent_items, decay=settings.history_decay
         )
+
+    def ready(self, kernel: Kernel) -> Kernel:
+        """Link the items that may be proposed, if they are searched so."""
+        assert isinstance(kernel, VectorKernel)
+        return replace(kernel, graph=self.settings.graph_of(kernel.listed, self.broadcast_limit_mb))
 
     def pair_features(self, pairs: DataFrame) -> DataFrame:
         """Add the cosine of the item's vector with the user's taste."""
@@ -66,13 +73,24 @@ class Item2VecModel(Model["Item2Vec"]):
         """Point to the latest items as a whole: the taste is of all of them."""
         return lists, [Case(F.lit(True), "goes_with_latest", F.lit("Goes with your latest items"))]
 
+    def recall(self, n_items: int) -> Mapping[str, float]:
+        """Measure what a graph finds of exact lists; empty where none would be used."""
+        settings, limit = self.settings, self.broadcast_limit_mb
+        past = self.known_audience().histories.where("weight > 0")
+        users = self._tastes(sampled(past.select("user_id").distinct()))
+        return settings.recall(self._listed(), users, n_items=n_items, width=settings.vector_size, limit_mb=limit)
+
+    def _listed(self) -> DataFrame:
+        listed = self.frames["vectors"].where("idx IS NOT NULL")
+        return listed.select("idx", "item_id", F.col("vector").alias("factors"))
+
     def _tastes(self, users: DataFrame) -> DataFrame:
         settings, histories = self.settings, self.known_audience().histories
         most, decay = settings.recent_items, settings.history_decay
         return tastes(users, self.frames["vectors"], histories, recent_items=most, decay=decay)
 
 
-class Item2Vec(Retriever):
+class Item2Vec(VectorRetriever):
     """Item2vec: vectors of items from what is touched around them, as of words from their neighbors in a text.
 
     Barkan & Koenigstein, Item2Vec: Neural Item Embedding for Collaborative Filtering (MLSP 2016), fitted by MLlib's
@@ -112,7 +130,7 @@ class Item2Vec(Retriever):
         ),
         Feature("rank", "Rank among the items nearest to the user's latest; null where it was not proposed"),
     )
-    not_fitted = Retriever.not_fitted | {"recent_items", "history_decay"}
+    not_fitted = VectorRetriever.not_fitted | {"recent_items", "history_decay"}
 
     def drawn(self, draw: Draw) -> Item2Vec:
         """Draw the size of the vectors, the window and how a taste fades."""
@@ -154,7 +172,8 @@ class Item2Vec(Retriever):
                 found = vectors(text, self.skipgram, min_count=least)
         frame = found.join(data.item_index, on="idx", how="inner").select("item_id", "idx", "vector")
         metrics = {"items": float(n), "min_count": float(least)}
-        return Item2VecModel(self, {"vectors": frame}, data.audience, metrics, limit)
+        model = Item2VecModel(self, {"vectors": frame}, data.audience, metrics, limit)
+        return replace(model, metrics={**metrics, **model.recall(n)})
 
     @property
     def skipgram(self) -> Skipgram:

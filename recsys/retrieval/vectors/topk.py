@@ -1,13 +1,13 @@
-"""Exact top-k from factors on executors: a kernel inside `mapInArrow`, item factors broadcast, no shuffle of scores."""
+"""Top-k from factors on executors: a kernel inside `mapInArrow`, item factors broadcast, no shuffle of scores.
+
+Item factors above the broadcast limit go to executors in blocks, never through the driver: see `blocks`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyspark import Broadcast
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -15,29 +15,17 @@ from pyspark.sql import functions as F
 from recsys import arrow
 from recsys.environment import BROADCAST_LIMIT_MB
 from recsys.retrieval.frames import first_k
-from recsys.retrieval.kernels import Excluded, Ints
-from recsys.retrieval.vectors.search import ItemMatrix, search
+from recsys.retrieval.vectors.block import SCHEMA, Block
+from recsys.retrieval.vectors.blocks import search_blocks
+from recsys.retrieval.vectors.graph import Graph
+from recsys.retrieval.vectors.search import ItemMatrix
 from recsys.spark import share
 
-SCHEMA = "user_id string, item_id string, rank int, score double"
 _ID_BYTES = 40
 """What an item's id costs beside its factors."""
-_BATCH = 1024
-"""Users that one kernel call works on."""
 
-
-@dataclass
-class Block:
-    """Items that are searched together: their ids in order, where each `idx` stands, their factors."""
-
-    ids: pa.Array
-    places: NDArray[np.int32]
-    items: ItemMatrix
-
-    def positions(self, idx: NDArray[np.int64]) -> Ints:
-        """Position of each `idx`; -1 for items of other blocks."""
-        known = (idx >= 0) & (idx < len(self.places))
-        return np.where(known, self.places[np.where(known, idx, 0)], -1).astype(np.int64)
+GraphOf = Callable[[ItemMatrix, float], Graph | None]
+"""Links items, if they are to be searched so: their factors, and the broadcast limit in MB."""
 
 
 def top_k(
@@ -47,8 +35,9 @@ def top_k(
     k: int,
     exclude: DataFrame | None = None,
     broadcast_limit_mb: float = BROADCAST_LIMIT_MB,
+    graph_of: GraphOf | None = None,
 ) -> DataFrame:
-    """Return the `k` items with the largest inner product for each user: exact, ties by item id.
+    """Return the `k` items with the largest inner product for each user: ties by item id, exact but for `graph_of`.
 
     Parameters
     ----------
@@ -62,28 +51,26 @@ def top_k(
         `user_id, item_id` pairs left out.
     broadcast_limit_mb : float
         Largest block of items that is broadcast; more are searched in blocks whose results are merged.
+    graph_of : function, optional
+        How a retriever with `search` links items that fit the limit; exact without, and above the limit.
 
     Returns
     -------
     DataFrame
-        `user_id, item_id, rank, score`; ranks dense from 1. The same rows whatever the limit.
+        `user_id, item_id, rank, score`; ranks dense from 1. Exact search gives the same rows whatever the limit.
     """
     size = items.agg(F.count("*").alias("n"), F.coalesce(F.max(F.size("factors")), F.lit(1)).alias("width")).collect()[
         0
     ]
-    tiles = arrow.tiles_for(size["n"] * (size["width"] * 4 + _ID_BYTES), broadcast_limit_mb)
+    blocks = arrow.tiles_for(size["n"] * (size["width"] * 4 + _ID_BYTES), broadcast_limit_mb)
     packed = users.select("user_id", "factors")
     if exclude is None:
         packed = packed.withColumn("excluded", F.array().cast("array<int>"))
     else:
         packed = packed.join(excluded_idx(exclude, items), on="user_id", how="left")
-    if tiles == 1:
-        return search_packed(packed, items, k)
-    tile = F.pmod(F.xxhash64("item_id"), F.lit(tiles))
-    found = search_packed(packed, items.where(tile == 0), k)
-    for i in range(1, tiles):
-        found = found.unionByName(search_packed(packed, items.where(tile == i), k))
-    return first_k(found.drop("rank"), k)
+    if blocks == 1:
+        return search_packed(packed, items, k, graph_of=graph_of, broadcast_limit_mb=broadcast_limit_mb)
+    return first_k(search_blocks(packed, items, k, blocks=blocks, n_users=users.count()).drop("rank"), k)
 
 
 def excluded_idx(exclude: DataFrame, items: DataFrame) -> DataFrame:
@@ -95,25 +82,15 @@ def excluded_idx(exclude: DataFrame, items: DataFrame) -> DataFrame:
     )
 
 
-def load_block(items: DataFrame) -> Block:
-    """Bring items to the driver as one block, sorted by id."""
-    table = arrow.collect_arrow(items.select("idx", "item_id", "factors"))
-    if not table.num_rows:
-        return Block(
-            pa.array([], pa.string()),
-            np.full(1, -1, np.int32),
-            ItemMatrix(np.zeros(0, np.int64), np.zeros((0, 1), np.float32)),
-        )
-    table = table.sort_by("item_id")
-    idx = table["idx"].to_numpy()
-    places = np.full(int(idx.max()) + 1, -1, dtype=np.int32)
-    places[idx] = np.arange(len(idx))
-    vectors = arrow.matrix(table["factors"])
-    return Block(table["item_id"].combine_chunks(), places, ItemMatrix(np.arange(len(idx), dtype=np.int64), vectors))
-
-
-def search_packed(packed: DataFrame, items: DataFrame, k: int) -> DataFrame:
-    """Search one block of items: they come to the driver, and are broadcast.
+def search_packed(
+    packed: DataFrame,
+    items: DataFrame,
+    k: int,
+    *,
+    graph_of: GraphOf | None = None,
+    broadcast_limit_mb: float = BROADCAST_LIMIT_MB,
+) -> DataFrame:
+    """Search items that fit the broadcast limit: they come to the driver, and are broadcast.
 
     Parameters
     ----------
@@ -124,7 +101,10 @@ def search_packed(packed: DataFrame, items: DataFrame, k: int) -> DataFrame:
     k : int
         Most rows per user.
     """
-    block: Broadcast[Block] = share(packed.sparkSession, load_block(items))
+    here = Block.of(arrow.collect_arrow(items.select("idx", "item_id", "factors")))
+    if graph_of is not None:
+        here.graph = graph_of(here.items, broadcast_limit_mb)
+    block: Broadcast[Block] = share(packed.sparkSession, here)
     return packed.mapInArrow(_searcher(block, k), SCHEMA)
 
 
@@ -132,24 +112,6 @@ def _searcher(block: Broadcast[Block], k: int) -> Callable[[Iterable[pa.RecordBa
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         here = block.value
         for batch in batches:
-            for start in range(0, batch.num_rows, _BATCH):
-                yield _recommend(here, batch.slice(start, _BATCH), k)
+            yield from here.recommend(batch, k)
 
     return run
-
-
-def _recommend(block: Block, batch: pa.RecordBatch, k: int) -> pa.RecordBatch:
-    lengths, values = arrow.flat(batch["excluded"])
-    user = np.repeat(np.arange(batch.num_rows), lengths)
-    item = block.positions(values.to_numpy(zero_copy_only=False).astype(np.int64))
-    excluded = Excluded(user, item, batch.num_rows, max(1, len(block.ids)))
-    found = search(block.items, np.arange(batch.num_rows), arrow.matrix(batch["factors"]), k=k, excluded=excluded)
-    return pa.RecordBatch.from_arrays(
-        [
-            batch["user_id"].take(pa.array(found.user)),
-            block.ids.take(pa.array(found.item)),
-            pa.array(found.rank, pa.int32()),
-            pa.array(found.score),
-        ],
-        names=["user_id", "item_id", "rank", "score"],
-    )
