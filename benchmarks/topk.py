@@ -11,6 +11,7 @@ best items of each user without the 50 that they have seen. In one warm session,
 
 Everything has one BLAS thread. `overhead_vs_faiss` is packed over faiss, `overhead_vs_faiss_with_join` ours over faiss,
 `speedup_vs_mllib` MLlib over packed, `speedup_vs_mllib_with_join` MLlib over ours: medians of the ratios of the pairs.
+With `--hnsw` it compares a graph of `--items` items with looking at all of them instead: see `benchmarks.hnsw`.
 The last line on stdout is one JSON object.
 """
 
@@ -35,6 +36,7 @@ from pyspark.ml.recommendation import ALS, ALSModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from benchmarks import hnsw
 from benchmarks.machine import Meter, describe
 from recsys.retrieval.vectors.topk import excluded_idx, search_packed, top_k
 from recsys.spark import local_session
@@ -114,7 +116,15 @@ def main() -> None:
     """Run each way once to warm up, then all in turn."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=3)
-    pairs = parser.parse_args().pairs
+    parser.add_argument("--hnsw", action="store_true", help="search a large catalog by a graph")
+    parser.add_argument("--items", type=int, default=1_000_000, help="items of --hnsw")
+    parser.add_argument("--users", type=int, default=500, help="users of --hnsw")
+    args = parser.parse_args()
+    if args.hnsw:
+        metrics = hnsw.compare(args.items, args.users, RANK, K)
+        print(json.dumps({"name": "topk-hnsw", "metrics": metrics, "machine": describe()}))
+        return
+    pairs = args.pairs
     spark = local_session("topk", cores=2, extra={"spark.driver.memory": "2g"})
     costs: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder, Meter(period=0.1) as meter:

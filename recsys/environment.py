@@ -82,7 +82,10 @@ class RunnerSettings(Section):
 
 
 class Environment(Section):
-    """Where jobs run and where their files are. No key of it changes a result."""
+    """Where jobs run and where their files are.
+
+    No key of it changes a result, but that approximate search needs room for its graph below `broadcast_limit_mb`.
+    """
 
     warehouse: WarehouseSettings = WarehouseSettings()
     input: InputSettings = InputSettings()

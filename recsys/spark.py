@@ -17,13 +17,14 @@ from typing import Any, TypeVar
 
 import pyspark
 from py4j.protocol import Py4JError
-from pyspark import Broadcast, SparkConf, SparkContext
+from pyspark import SparkConf, SparkContext
 from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
 from recsys.environment import Environment
 from recsys.errors import EnvironmentProblem
 from recsys.progress import note
+from recsys.sharing import Shared, shared_file
 
 T = TypeVar("T")
 
@@ -282,8 +283,11 @@ def _plain_zone(zone: str) -> str:
     return UTC_ZONE if zone in _OTHER_NAMES_OF_UTC else zone
 
 
-def share(spark: SparkSession, value: T) -> Broadcast[T]:
-    """Broadcast an object to all executors, for functions that `mapInArrow` runs.
+def share(spark: SparkSession, value: T) -> Shared[T]:
+    """Bring an object to all executors, for functions that `mapInArrow` runs.
+
+    It is broadcast where there is a SparkContext: executors pass it on among themselves, and let go of it when nobody
+    refers to it any more. Sessions of Spark Connect have none, and get it as a file that ends with the session.
 
     Parameters
     ----------
@@ -292,9 +296,11 @@ def share(spark: SparkSession, value: T) -> Broadcast[T]:
 
     Returns
     -------
-    Broadcast
-        Workers read the object from its `value`.
+    Shared
+        Workers read the object from its `value`, once per process.
     """
+    if type(spark).__module__.startswith("pyspark.sql.connect"):
+        return shared_file(value, lambda path: spark.addArtifacts(path, file=True))
     return spark.sparkContext.broadcast(value)
 
 

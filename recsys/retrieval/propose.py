@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from pyspark import Broadcast
 
 from recsys import arrow
 from recsys.data import CANDIDATES
@@ -18,6 +17,7 @@ from recsys.retrieval import fusion
 from recsys.retrieval.blend import Blend
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.kernels import Excluded, Kernel, users_at_once
+from recsys.sharing import Shared
 
 COLUMNS = ["user_id", "item_id", "rank", "score", "sources", "ranks", "scores", "because_item_id"]
 SCHEMA = ", ".join(f"{name} {CANDIDATES.column(name).type}" for name in COLUMNS)
@@ -61,7 +61,7 @@ class Proposer:
         return _to_arrow(united, rows["user_id"], self.catalog.ids)
 
 
-def run(proposer: Broadcast[Proposer]) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
+def run(proposer: Shared[Proposer]) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
     """Return the function that `mapInArrow` runs."""
 
     def each(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from pyspark import Broadcast
 
 from recsys import arrow
 from recsys.data import RetrieverFeature
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.kernels import Ints, PairKernel, users_at_once
+from recsys.sharing import Shared
 
 WANTED = "wanted"
 """Column of the packed rows with the items that a user is paired with."""
@@ -65,7 +65,7 @@ class Scorer:
         return pa.RecordBatch.from_arrays([users, items, *columns], names=["user_id", "item_id", *self._names])
 
 
-def run(scorer: Broadcast[Scorer]) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
+def run(scorer: Shared[Scorer]) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
     """Return the function that `mapInArrow` runs."""
 
     def each(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

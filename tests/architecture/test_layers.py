@@ -15,7 +15,7 @@ pytestmark = pytest.mark.fast
 ROOT = Path(__file__).parents[2]
 ROOMS = (
     ("recsys.secrets",),
-    ("recsys.errors", "recsys.progress", "recsys.arrow"),
+    ("recsys.errors", "recsys.progress", "recsys.arrow", "recsys.sharing"),
     ("recsys.settings",),
     ("recsys.failures", "recsys.environment"),
     ("recsys.spark",),

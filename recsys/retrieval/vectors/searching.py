@@ -22,6 +22,8 @@ from recsys.settings import PositiveInt
 
 SAMPLE = 200
 """Users on whom recall is measured."""
+LISTED = 100
+"""Items of a list on which it is measured: not `k`, which a fit does not depend on."""
 
 
 class VectorRetriever(Retriever, ABC):
@@ -36,8 +38,6 @@ class VectorRetriever(Retriever, ABC):
     hnsw_width: PositiveInt = Field(
         400, description="Items that a search by hnsw keeps in view: more find more, and cost more"
     )
-
-    not_fitted = Retriever.not_fitted | {"search", "hnsw_from_items", "hnsw_width"}
 
     def by_graph(self, n_items: int, width: int, limit_mb: float) -> bool:
         """Decide how `n_items` vectors of `width` numbers are searched.
@@ -81,7 +81,7 @@ class VectorRetriever(Retriever, ABC):
     def recall(
         self, items: DataFrame, users: DataFrame, *, n_items: int, width: int, limit_mb: float
     ) -> Mapping[str, float]:
-        """Measure what a graph finds of the `k` best of 200 users, chosen by a hash; empty where none would be used.
+        """Measure what a graph finds of the 100 best of 200 users, chosen by a hash; empty where none would be used.
 
         Parameters
         ----------
@@ -102,8 +102,8 @@ class VectorRetriever(Retriever, ABC):
         linked = self.graph_of(matrix, limit_mb)
         if linked is None:
             return {}
-        found = round(graph.recall(matrix, linked, arrow.matrix(some["factors"]), k=self.k), 4)
-        note(f"{self.name}: hnsw finds {found:.1%} of the {self.k} best of {some.num_rows} users")
+        found = round(graph.recall(matrix, linked, arrow.matrix(some["factors"]), k=LISTED), 4)
+        note(f"{self.name}: hnsw finds {found:.1%} of the {LISTED} best of {some.num_rows} users")
         return {"hnsw_recall": found}
 
 

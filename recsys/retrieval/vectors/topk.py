@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 import pyarrow as pa
-from pyspark import Broadcast
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -19,6 +18,7 @@ from recsys.retrieval.vectors.block import SCHEMA, Block
 from recsys.retrieval.vectors.blocks import search_blocks
 from recsys.retrieval.vectors.graph import Graph
 from recsys.retrieval.vectors.search import ItemMatrix
+from recsys.sharing import Shared
 from recsys.spark import share
 
 _ID_BYTES = 40
@@ -104,11 +104,11 @@ def search_packed(
     here = Block.of(arrow.collect_arrow(items.select("idx", "item_id", "factors")))
     if graph_of is not None:
         here.graph = graph_of(here.items, broadcast_limit_mb)
-    block: Broadcast[Block] = share(packed.sparkSession, here)
+    block: Shared[Block] = share(packed.sparkSession, here)
     return packed.mapInArrow(_searcher(block, k), SCHEMA)
 
 
-def _searcher(block: Broadcast[Block], k: int) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
+def _searcher(block: Shared[Block], k: int) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         here = block.value
         for batch in batches:
