@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 from deltalake import DeltaTable
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from recsys.data import Table
 from recsys.store import Warehouse
@@ -38,9 +39,11 @@ def columns_of(
     warehouse: Warehouse, table: Table, names: Sequence[str] | None = None, *, leave_out: Sequence[str] = ()
 ) -> pa.Table:
     """Read some columns of a table, all by default."""
-    rows = DeltaTable(warehouse.directory(table))
+    directory = warehouse.directory(table)
+    rows = DeltaTable(directory)
     kept = [field.name for field in rows.schema().fields if field.name not in leave_out] if names is None else names
-    return rows.to_pyarrow_table(columns=list(kept))
+    # With Delta's own file system, a thread of pyarrow 16 may abort Python when it ends.
+    return rows.to_pyarrow_table(columns=list(kept), filesystem=SubTreeFileSystem(directory, LocalFileSystem()))
 
 
 def digest(rows: pa.Table) -> tuple[int, int]:
