@@ -21,7 +21,8 @@ from recsys.retrieval.item_item.retriever import ItemItem
 from recsys.retrieval.ordering import reordered
 from recsys.retrieval.popular.retriever import Popular
 from recsys.retrieval.settings import CandidatesSettings
-from tests.retrieval.shop import AS_OF, FUTURE, SIGNAL, Row, events_of, log_of, made_up, table
+from tests.retrieval.shop import AS_OF, FUTURE, SIGNAL, Row, events_of, index, log_of, made_up, table
+from tests.support.settled import settled, settled_audience, settled_log
 
 pytestmark = pytest.mark.spark
 
@@ -54,12 +55,9 @@ def profiles(spark: SparkSession) -> DataFrame:
 
 
 @pytest.fixture(scope="module")
-def models(spark: SparkSession, profiles: DataFrame) -> list[Model[Any]]:
-    log = log_of(spark, ROWS, users=profiles)
-    fitted = [retriever.fit(log, signal=SIGNAL) for retriever in RETRIEVERS]
-    return [
-        replace(one, frames={name: frame.localCheckpoint() for name, frame in one.frames.items()}) for one in fitted
-    ]
+def models(spark: SparkSession, profiles: DataFrame, audience: Audience) -> list[Model[Any]]:
+    log = settled_log(log_of(spark, ROWS, users=profiles))
+    return [settled(retriever.fit(log, signal=SIGNAL), audience) for retriever in RETRIEVERS]
 
 
 @pytest.fixture(scope="module")
@@ -67,47 +65,49 @@ def eligible(spark: SparkSession) -> Eligible:
     return Eligible(spark.createDataFrame([("i005",), ("i006",)], "item_id string"), listed=False)
 
 
-def make(
-    spark: SparkSession,
-    profiles: DataFrame,
-    models: list[Model[Any]],
-    rows: list[Row],
-    settings: CandidatesSettings = SETTINGS,
-    **more: Any,
-) -> DataFrame:
+def audience_of(spark: SparkSession, profiles: DataFrame, rows: list[Row]) -> Audience:
     events = events_of(spark, rows)
-    index = log_of(spark, ROWS).item_index
-    assert index is not None
-    audience = Audience(
+    item_index = index(spark, "item", sorted({row.item for row in ROWS}))
+    return Audience(
         known_users(events, profiles, as_of=AS_OF),
         pairs(events, as_of=AS_OF, signal=SIGNAL, seen_types=["purchase"]),
-        index,
+        item_index,
     )
+
+
+@pytest.fixture(scope="module")
+def audience(spark: SparkSession, profiles: DataFrame) -> Audience:
+    return settled_audience(audience_of(spark, profiles, ROWS))
+
+
+def make(
+    audience: Audience, models: list[Model[Any]], settings: CandidatesSettings = SETTINGS, **more: Any
+) -> DataFrame:
     return candidates(audience, [replace(model, audience=audience) for model in models], settings, **more)
 
 
 @pytest.fixture(scope="module")
-def made(spark: SparkSession, profiles: DataFrame, models: list[Model[Any]], eligible: Eligible) -> list[Any]:
-    return make(spark, profiles, models, ROWS, eligible=eligible).collect()
+def made(audience: Audience, models: list[Model[Any]], eligible: Eligible) -> list[Any]:
+    return make(audience, models, eligible=eligible).collect()
 
 
 def test_one_pass_and_joins_agree_to_the_last_bit(
-    spark: SparkSession, profiles: DataFrame, models: list[Model[Any]], eligible: Eligible, made: list[Any]
+    audience: Audience, models: list[Model[Any]], eligible: Eligible, made: list[Any]
 ) -> None:
-    by_joins = make(spark, profiles, models, ROWS, eligible=eligible, broadcast_limit_mb=0.0005)
+    by_joins = make(audience, models, eligible=eligible, broadcast_limit_mb=0.0005)
     assert table(by_joins) == sorted((tuple(row) for row in made), key=repr)
 
 
 def test_fitted_weights_give_the_same_order_in_every_way(
-    spark: SparkSession, profiles: DataFrame, models: list[Model[Any]], eligible: Eligible
+    audience: Audience, models: list[Model[Any]], eligible: Eligible
 ) -> None:
     """In one pass, by joins, and put upon candidates of the config's weights afterwards."""
     blend = Blend(10.0, {"als": 0.5, "neighbors": 0.0, "popular": 2.0}, {"als": 0.7, "neighbors": 1.0, "popular": 0.0})
     settings = SETTINGS.model_copy(update={"k": 99})
-    one_pass = table(make(spark, profiles, models, ROWS, settings, eligible=eligible, blend=blend))
+    one_pass = table(make(audience, models, settings, eligible=eligible, blend=blend))
     limit = {"broadcast_limit_mb": 0.0005}
-    assert table(make(spark, profiles, models, ROWS, settings, eligible=eligible, blend=blend, **limit)) == one_pass
-    plain = make(spark, profiles, models, ROWS, settings, eligible=eligible)
+    assert table(make(audience, models, settings, eligible=eligible, blend=blend, **limit)) == one_pass
+    plain = make(audience, models, settings, eligible=eligible).localCheckpoint()
     assert table(plain) != one_pass
     kept = [name for name in plain.columns if name != "because_item_id"]
     again = reordered(plain, blend, lists=["user_id"]).select(*kept)
@@ -117,7 +117,7 @@ def test_fitted_weights_give_the_same_order_in_every_way(
 def test_the_future_changes_nothing(
     spark: SparkSession, profiles: DataFrame, models: list[Model[Any]], eligible: Eligible, made: list[Any]
 ) -> None:
-    later = make(spark, profiles, models, [*reversed(ROWS), *FUTURE], eligible=eligible)
+    later = make(audience_of(spark, profiles, [*reversed(ROWS), *FUTURE]), models, eligible=eligible)
     assert table(later) == sorted((tuple(row) for row in made), key=repr)
 
 
@@ -151,35 +151,25 @@ def test_columns_are_the_tables(made: list[Any]) -> None:
     assert [*made[0].asDict()] == [c for c in CANDIDATES.column_names if c not in ("run_date", "as_of")]
 
 
-def test_without_als_and_with_seen_items_allowed(
-    spark: SparkSession, profiles: DataFrame, models: list[Model[Any]]
-) -> None:
+def test_without_als_and_with_seen_items_allowed(audience: Audience, models: list[Model[Any]]) -> None:
     bare, settings = models[1:], SETTINGS.model_copy(update={"exclude_seen": False})
-    one_pass = make(spark, profiles, bare, ROWS, settings)
-    assert table(one_pass) == table(make(spark, profiles, bare, ROWS, settings, broadcast_limit_mb=0.0005))
-    rows = one_pass.collect()
+    rows = make(audience, bare, settings).collect()
+    by_joins = make(audience, bare, settings, broadcast_limit_mb=0.0005)
+    assert sorted(map(tuple, rows), key=repr) == table(by_joins)
     assert {row["user_id"] for row in rows} >= {"sated", "newcomer"}
     assert not any("als" in row["sources"] for row in rows)
 
 
 def test_two_of_a_kind_stand_side_by_side(
-    spark: SparkSession, profiles: DataFrame, models: list[Model[Any]], eligible: Eligible, made: list[Any]
+    audience: Audience, models: list[Model[Any]], eligible: Eligible, made: list[Any]
 ) -> None:
     """The same factors under a name that sorts first: the others keep their ranks and scores."""
     twin = replace(models[0], settings=Als(name="a_twin", k=5, weight=0.0))
-    both = make(spark, profiles, [twin, *models], ROWS, SETTINGS.model_copy(update={"k": 99}), eligible=eligible)
-    assert table(both) == table(
-        make(
-            spark,
-            profiles,
-            [*models, twin],
-            ROWS,
-            SETTINGS.model_copy(update={"k": 99}),
-            eligible=eligible,
-            broadcast_limit_mb=0.0005,
-        )
-    )
-    found = {(row["user_id"], row["item_id"]): row for row in both.collect()}
+    longer = SETTINGS.model_copy(update={"k": 99})
+    both = make(audience, [twin, *models], longer, eligible=eligible).collect()
+    by_joins = make(audience, [*models, twin], longer, eligible=eligible, broadcast_limit_mb=0.0005)
+    assert sorted(map(tuple, both), key=repr) == table(by_joins)
+    found = {(row["user_id"], row["item_id"]): row for row in both}
     for row in made:
         same = found[row["user_id"], row["item_id"]]
         assert same["score"] == row["score"] and same["because_item_id"] == row["because_item_id"]
@@ -187,13 +177,11 @@ def test_two_of_a_kind_stand_side_by_side(
         assert same["ranks"].get("a_twin") == same["ranks"].get("als")
 
 
-def test_nothing_known_of_items_proposes_nothing(
-    spark: SparkSession, profiles: DataFrame, models: list[Model[Any]]
-) -> None:
+def test_nothing_known_of_items_proposes_nothing(audience: Audience, models: list[Model[Any]]) -> None:
     empty = [
         replace(model, frames={name: frame.where("false") for name, frame in model.frames.items()}) for model in models
     ]
-    assert make(spark, profiles, empty, ROWS).count() == 0
+    assert make(audience, empty).isEmpty()
 
 
 def test_known_users_windows_and_anonymous(spark: SparkSession) -> None:

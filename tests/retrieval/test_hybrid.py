@@ -17,6 +17,7 @@ from recsys.retrieval.hybrid import Hybrid, HybridModel, load
 from recsys.retrieval.item_item.retriever import ItemItem
 from recsys.retrieval.popular.retriever import Popular
 from tests.retrieval.shop import made_up, table
+from tests.support.settled import settled_hybrid, settled_log
 
 pytestmark = pytest.mark.spark
 
@@ -33,12 +34,12 @@ def frame() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def log(spark: SparkSession) -> Log:
-    return Log.from_frame(spark.createDataFrame(frame()), user="customer", item="sku", time="ts")
+    return settled_log(Log.from_frame(spark.createDataFrame(frame()), user="customer", item="sku", time="ts"))
 
 
 @pytest.fixture(scope="module")
 def model(log: Log) -> HybridModel:
-    return Hybrid([ALS, ItemItem(), Popular()]).fit(log)
+    return settled_hybrid(Hybrid([ALS, ItemItem(), Popular()]).fit(log))
 
 
 def test_lists_have_the_callers_ids_and_name_their_makers(model: HybridModel) -> None:

@@ -1,11 +1,19 @@
-"""Compares warehouses: one digest per table, blind to the order of rows and to columns that describe the run."""
+"""Compares warehouses: one digest per table, blind to the order of rows and to columns that describe the run.
+
+Tables are read without Spark, whose plans over so many small tables would cost far more than their rows.
+"""
 
 from __future__ import annotations
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any
 
+import pyarrow as pa
+from deltalake import DeltaTable
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+
+from recsys.data import Table
 from recsys.store import Warehouse
 from recsys.store.catalog import all_tables
 
@@ -22,25 +30,32 @@ def digests(warehouse: Warehouse, *, without: tuple[str, ...] = ()) -> Digests:
     found = {}
     for table in all_tables():
         if table.name not in (*OF_THE_RUN, *without) and warehouse.exists(table):
-            found[table.name] = digest(
-                warehouse.read(table), leave_out=(*table.volatile, *OF_THE_PLACE.get(table.name, ()))
-            )
+            left_out = (*table.volatile, *OF_THE_PLACE.get(table.name, ()))
+            found[table.name] = digest(columns_of(warehouse, table, leave_out=left_out))
     return found
 
 
-def digest(frame: DataFrame, *, leave_out: tuple[str, ...] = ()) -> tuple[int, int]:
-    """Rows of a frame and a hash that does not depend on their order."""
-    fields = [field for field in frame.schema.fields if field.name not in leave_out]
-    # Spark's hash skips nulls: without their places a value that moved to the next column would look the same.
-    nulls = [F.col(field.name).isNull() for field in fields if field.nullable]
-    row = F.xxhash64(*map(_comparable, fields), *nulls).cast("decimal(38,0)")
-    found = frame.select(row.alias("h")).agg(F.count("*"), F.coalesce(F.sum("h"), F.lit(0))).first()
-    assert found is not None
-    return int(found[0]), int(found[1])
+def columns_of(
+    warehouse: Warehouse, table: Table, names: Sequence[str] | None = None, *, leave_out: Sequence[str] = ()
+) -> pa.Table:
+    """Read some columns of a table, all by default."""
+    directory = warehouse.directory(table)
+    rows = DeltaTable(directory)
+    kept = [field.name for field in rows.schema().fields if field.name not in leave_out] if names is None else names
+    # With Delta's own file system, a thread of pyarrow 16 may abort Python when it ends.
+    return rows.to_pyarrow_table(columns=list(kept), filesystem=SubTreeFileSystem(directory, LocalFileSystem()))
 
 
-def _comparable(field: T.StructField) -> Column:
-    """Maps have no order and no hash; their sorted entries do."""
-    if isinstance(field.dataType, T.MapType):
-        return F.to_json(F.array_sort(F.map_entries(field.name)))
-    return F.col(field.name)
+def digest(rows: pa.Table) -> tuple[int, int]:
+    """Rows of a table and a hash that does not depend on their order: a sum of the hashes of rows."""
+    columns = [_comparable(rows.column(name)) for name in sorted(rows.column_names)]
+    hashes = (blake2b(repr(row).encode(), digest_size=8).digest() for row in zip(*columns, strict=True))
+    return rows.num_rows, sum(int.from_bytes(one, "big") for one in hashes)
+
+
+def _comparable(column: pa.ChunkedArray) -> list[Any]:
+    """Values as Python has them, every bit of a number in their text; maps have no order, their sorted entries do."""
+    values = column.to_pylist()
+    if pa.types.is_map(column.type):
+        return [None if entries is None else sorted(entries) for entries in values]
+    return values
