@@ -12,9 +12,12 @@ from pyspark.sql import functions as F
 
 from recsys.evaluation.baseline import overall
 from recsys.evaluation.day import Day
+from recsys.evaluation.judged import Judged
 from recsys.evaluation.rows import ranker_rows
+from recsys.evaluation.settings import EvaluateSettings
 from recsys.evaluation.shown import shown_figures, shown_sums, shown_within
 from recsys.evaluation.stages import Stages
+from recsys.evaluation.truth import with_parts
 from recsys.retrieval.audience import Audience
 from recsys.retrieval.popular.retriever import Popular, PopularModel
 
@@ -157,6 +160,19 @@ def test_rows_of_every_stage_and_cut(spark: SparkSession) -> None:
     assert found["final-candidates", "snips_ctr", 1] == (pytest.approx(1 / 1.5), 1)
     assert found["final", "snips_ess", 2] == (pytest.approx(3.0), 2)
     assert ("final-candidates", "snips_ess", 1) not in found
+
+
+def test_cold_users_and_items_are_counted_from_the_day(spark: SparkSession, day: Day) -> None:
+    """u has one event before, and is listed two items that nobody touched before; a is taken up."""
+    listed = spark.createDataFrame(
+        [("u", "a", ["popular"]), ("u", "b", [])], "user_id string, item_id string, sources array<string>"
+    )
+    facts = day.facts()
+    taken = with_parts(relevant(day), facts)
+    one = replace(day, final=listed, ranked=listed)
+    judged = Judged(one, EvaluateSettings(), taken, day.population(taken), facts, listed, None, "retrieval")
+    counts = {"listed": 2, "taken": 1, "both": 1, "by:als": 0, "by:popular": 1}
+    assert judged.cold_start() == [{"user": "1-4", "item": "new", **counts}]
 
 
 def test_figures_of_the_fit_pass_through(spark: SparkSession) -> None:
