@@ -1,4 +1,4 @@
-"""Top-k on Spark: exact, ties by id, the same in tiles."""
+"""Top-k on Spark: exact, ties by id, the same in blocks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from recsys.arrow import collect_arrow
+from recsys.retrieval.vectors import blocks, topk
 from recsys.retrieval.vectors.graph import Graph
 from recsys.retrieval.vectors.search import ItemMatrix
 from recsys.retrieval.vectors.topk import top_k
@@ -20,7 +21,7 @@ def factors(spark: SparkSession, names: list[str], values: np.ndarray, entity: s
     return spark.createDataFrame(rows, f"idx int, {entity}_id string, factors array<float>")
 
 
-def test_exact_and_the_same_in_tiles(spark: SparkSession) -> None:
+def test_exact_and_the_same_in_blocks(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(5)
     # Small integers: many exact ties.
     of_users, of_items = (random.integers(-2, 3, size=(n, 3)).astype(np.float32) for n in (12, 50))
@@ -40,8 +41,11 @@ def test_exact_and_the_same_in_tiles(spark: SparkSession) -> None:
         expected += [(name, item, rank, -score) for rank, (score, item) in enumerate(scored[:7], 1)]
     whole = top_k(users, items, k=7, exclude=excluded)
     assert table(whole) == sorted(expected, key=repr)
-    tiled = top_k(users, items, k=7, exclude=excluded, broadcast_limit_mb=0.001)
-    assert table(tiled.select(whole.columns)) == table(whole)
+    # Three blocks, and two groups of users.
+    monkeypatch.setattr(blocks, "_USERS", 6)
+    monkeypatch.setattr(topk, "search_packed", None)
+    cut = top_k(users, items, k=7, exclude=excluded, broadcast_limit_mb=0.001)
+    assert table(cut.select(whole.columns)) == sorted(expected, key=repr)
 
 
 def test_without_items_or_users(spark: SparkSession) -> None:

@@ -24,6 +24,8 @@ SAMPLE = 200
 """Users on whom recall is measured."""
 LISTED = 100
 """Items of a list on which it is measured: not `k`, which a fit does not depend on."""
+_ENOUGH = 0.97
+"""Recall below which a note says what to change."""
 
 
 class VectorRetriever(Retriever, ABC):
@@ -103,7 +105,8 @@ class VectorRetriever(Retriever, ABC):
         if linked is None:
             return {}
         found = round(graph.recall(matrix, linked, arrow.matrix(some["factors"]), k=LISTED), 4)
-        note(f"{self.name}: hnsw finds {found:.1%} of the {LISTED} best of {some.num_rows} users")
+        few = "" if found >= _ENOUGH else f"; raise retrievers.{self.name}.hnsw_width, or set its search to exact"
+        note(f"{self.name}: hnsw finds {found:.1%} of the {LISTED} best of {some.num_rows} users{few}")
         return {"hnsw_recall": found}
 
 
