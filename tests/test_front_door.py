@@ -15,6 +15,7 @@ import recsys
 from recsys.config import load_config
 from recsys.errors import ConfigError, DataError, NothingToDo
 from recsys.retrieval import registry
+from tests.support.settled import settled_hybrid, settled_log
 
 pytestmark = pytest.mark.spark
 
@@ -40,12 +41,14 @@ def log(spark: SparkSession) -> recsys.Log:
     for user in range(2, 14):
         first = 0 if user % 2 == 0 else 4
         rows += [(user, f"i{first + n}", f"2024-05-{user:02d}") for n in range(4) if n != user // 2 % 4]
-    return log_of(spark, [*rows, *rows[:5]])
+    return settled_log(log_of(spark, [*rows, *rows[:5]]))
 
 
 @pytest.fixture(scope="module")
 def model(log: recsys.Log) -> Any:
-    return recsys.Hybrid([recsys.Als(rank=4, iterations=3), recsys.ItemItem(), recsys.Popular()]).fit(log)
+    return settled_hybrid(
+        recsys.Hybrid([recsys.Als(rank=4, iterations=3), recsys.ItemItem(), recsys.Popular()]).fit(log)
+    )
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

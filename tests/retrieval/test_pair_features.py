@@ -24,6 +24,7 @@ from recsys.retrieval.pair_features import with_pair_features
 from recsys.retrieval.popular.retriever import Popular
 from recsys.retrieval.vectors.affinity import RECENT
 from tests.retrieval.shop import FUTURE, SIGNAL, WEIGHTS, Row, log_of, made_up
+from tests.support.settled import settled, settled_audience, settled_hybrid, settled_log
 
 pytestmark = pytest.mark.spark
 
@@ -65,19 +66,15 @@ def profiles(spark: SparkSession) -> DataFrame:
     return spark.createDataFrame([*rows, ("newcomer", "a"), ("rare", "unheard of")], "user_id string, segment string")
 
 
-def kept(model: Model[Any]) -> Model[Any]:
-    """The model with its frames computed once."""
-    return replace(model, frames={name: frame.localCheckpoint() for name, frame in model.frames.items()})
-
-
 def fit(spark: SparkSession, rows: list[Row]) -> Fitted:
     """Fit on some rows. The integers of ids are the same for all: an index never changes."""
     index = log_of(spark, [*ROWS, *FUTURE])
     log = log_of(spark, rows, users=profiles(spark))
-    log = replace(log, item_index=index.item_index, user_index=index.user_index)
-    models = [kept(retriever.fit(log, signal=SIGNAL)) for retriever in (ALS, NEAR, LISTS)]
+    log = settled_log(replace(log, item_index=index.item_index, user_index=index.user_index))
+    audience = settled_audience(Audience.of(log, signal=SIGNAL))
+    models = [settled(retriever.fit(log, signal=SIGNAL), audience) for retriever in (ALS, NEAR, LISTS)]
     frames = {name: frame.collect() for model in models for name, frame in model.frames.items()}
-    return Fitted(models, Audience.of(log, signal=SIGNAL), frames)
+    return Fitted(models, audience, frames)
 
 
 @pytest.fixture(scope="module")
@@ -263,8 +260,7 @@ def plain(spark: SparkSession) -> Log:
 
 @pytest.fixture(scope="module")
 def hybrid(plain: Log) -> HybridModel:
-    made = Hybrid([ALS, NEAR, LISTS]).fit(plain)
-    return replace(made, models=[kept(model) for model in made.models])
+    return settled_hybrid(Hybrid([ALS, NEAR, LISTS]).fit(plain))
 
 
 def test_a_fitted_model_scores_a_callers_pairs(spark: SparkSession, hybrid: HybridModel) -> None:
