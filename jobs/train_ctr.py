@@ -19,6 +19,7 @@ from recsys.features.examples import with_outcomes
 from recsys.pipeline import Context, Part, job
 from recsys.progress import note
 from recsys.retrieval import registry
+from recsys.retrieval.ordering import plain_score
 from recsys.store import Replace, Writes
 from recsys.store.models import version_row
 
@@ -31,7 +32,8 @@ from recsys.store.models import version_row
         "train_ctr",
         "ctr_examples",
         "evaluate.horizon_days",
-        Part("retrievers", registry.identities),
+        "candidates.rrf_k",
+        Part("retrievers", registry.weights),
     ),
 )
 def run(context: Context) -> Writes:
@@ -62,6 +64,7 @@ def run(context: Context) -> Writes:
         batch_size=settings.batch_size,
         horizon_days=config.evaluate.horizon_days,
         effects=warehouse.read(data.POSITION_EFFECTS, where=data.slice_of(as_of), required=False),
+        plain=plain_score(config.retrievers, rrf_k=config.candidates.rrf_k),
     )
     note(f"the ranker is {choice.why}")
     if choice.metrics:

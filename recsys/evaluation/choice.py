@@ -3,9 +3,10 @@
 Both are decided on the candidates of the newest past instant that were held out as whole lists. The weights are chosen
 on its users of `valid`, one head after the other: the weight with the largest product of NDCG (what users went on to
 take up) and SNIPS (the click rate that logged impressions promise), among those that keep half of the NDCG that the
-ranker gains over the order of retrieval. Without matching impressions it is 0: nothing tells what it is worth. The
-users of `test` judge what came of it: a ranker whose lists are not better than those in the order of retrieval, by a
-95 % interval of the paired difference, is not used.
+ranker gains over the order by the config's weights. Without matching impressions it is 0: nothing tells what it is
+worth. The users of `test` judge what came of it. A ranker is used if its lists are better than those by the config's
+weights of the retrievers, by a 95 % interval of the paired difference, which says that it has learned something, and if
+the head `engage` alone is not behind the order of retrieval, whose weights were fitted for nothing else.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame, Row
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from recsys.arrow import Array, group_of_rows, group_starts, ranks_within, whole_groups
@@ -39,6 +40,9 @@ _NAMES = ("lists", "ndcg", "gain", "squares", "examined", "clicked", "predicted"
 _SUMS = "order int, " + ", ".join(f"{name} bigint" for name in _NAMES)
 
 Weights = Mapping[str, float]
+
+PLAIN: Final[Weights] = {"": 1.0}
+"""The order of the union by the config's weights of the retrievers."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ def decide(
     batch_size: int,
     horizon_days: int,
     effects: DataFrame | None,
+    plain: Column,
     clip: float = 100.0,
 ) -> Choice:
     """Choose weights and judge the ranker on held-out examples; parameters as in `held_out`.
@@ -96,6 +101,7 @@ def decide(
         horizon_days=horizon_days,
         effects=effects,
         clip=clip,
+        plain=plain,
     )
     with persisted(rows) as kept, step("choose the weights of the heads"):
         return choose(kept, heads, k=k)
@@ -107,9 +113,10 @@ def choose(scored: DataFrame, heads: Heads, *, k: int) -> Choice:
     Parameters
     ----------
     scored : DataFrame
-        Held-out candidates, whole lists: list_id, item_id, split (valid or test), label, candidate_rank, `p_<head>` of
-        every head, and of the impressions that followed `examined` (sum of weight x effect of the position) and
-        `clicked` (the same of clicks), both 0 where there are none. Read once for each head and once more.
+        Held-out candidates, whole lists: list_id, item_id, split (valid or test), label, candidate_rank, plain_score
+        (in the union by the config's weights), `p_<head>` of every head, and of the impressions that followed
+        `examined` (sum of weight x effect of the position) and `clicked` (the same of clicks), both 0 where there are
+        none. Read once for each head and once more.
     heads : Heads
         The fitted heads, with `engage` among them.
     k : int
@@ -125,15 +132,16 @@ def choose(scored: DataFrame, heads: Heads, *, k: int) -> Choice:
         if not beats_base_rate(bundle.metrics):
             continue
         orders = [{**weights, head: weight} for weight in GRID]
-        _, *found = worth(valid, [{}, *orders], k=k)
+        _, *found = worth(valid, [PLAIN, *orders], k=k)
         curve += [Point(head, w, one.ndcg, one.snips) for w, one in zip(GRID, found, strict=True)]
         weights[head] = GRID[best_of(found)]
     alone = {head: float(head == ENGAGE) for head in weights}
-    by_retrieval, together, engage = worth(test, [{}, weights, alone], k=k)
-    used, why = judged(by_retrieval, together, heads, k=k)
+    plain, by_retrieval, together, engage = worth(test, [PLAIN, {}, weights, alone], k=k)
+    behind = engage.ndcg < by_retrieval.ndcg
+    used, why = judged(plain, by_retrieval, together, heads, k=k, behind=behind)
     if not used and weights != alone:
         # What was given up for the sake of clicks may be what made it no better than retrieval.
-        used, why = judged(by_retrieval, engage, heads, k=k)
+        used, why = judged(plain, by_retrieval, engage, heads, k=k, behind=behind)
         weights = alone
     looked_at = clicks_of(engage if weights == alone else together)
     return Choice(weights, used, why, tuple(curve), looked_at)
@@ -166,8 +174,18 @@ def best_of(orders: Sequence[Order]) -> int:
     return int(np.argmax(product))
 
 
-def judged(by_retrieval: Order, ranked: Order, heads: Heads, *, k: int) -> tuple[bool, str]:
-    """Say whether the ranker is used, and why."""
+def judged(plain: Order, by_retrieval: Order, ranked: Order, heads: Heads, *, k: int, behind: bool) -> tuple[bool, str]:
+    """Say whether the ranker is used, and why.
+
+    Parameters
+    ----------
+    plain, by_retrieval : Order
+        The union by the config's weights, and by those of the day.
+    ranked : Order
+        The ranker's lists; its gain is over `plain`.
+    behind : bool
+        Whether the head `engage` alone has a smaller NDCG than the union of the day.
+    """
     if not beats_base_rate(heads.bundles[ENGAGE].metrics):
         return False, "not used: on held-out candidates its logloss is not below that of the base rate"
     if ranked.lists < MIN_LISTS:
@@ -178,9 +196,10 @@ def judged(by_retrieval: Order, ranked: Order, heads: Heads, *, k: int) -> tuple
     low, high = ranked.gain - 1.96 * ranked.error, ranked.gain + 1.96 * ranked.error
     figures = (
         f"NDCG@{k} {ranked.ndcg:.4f} on {ranked.lists:,} held-out lists, {ranked.gain:+.4f} [{low:+.4f}, {high:+.4f}] "
-        f"against {by_retrieval.ndcg:.4f} in the order of retrieval"
+        f"against {plain.ndcg:.4f} by the config's weights of retrievers, {by_retrieval.ndcg:.4f} by those of the day"
     )
-    return (True, f"used: {figures}") if low > 0 else (False, f"not used: {figures}")
+    used = low > 0 and not behind
+    return used, f"{'used' if used else 'not used'}: {figures}"
 
 
 def worth(scored: DataFrame, orders: Sequence[Weights], *, k: int) -> list[Order]:
@@ -191,17 +210,17 @@ def worth(scored: DataFrame, orders: Sequence[Weights], *, k: int) -> list[Order
     scored : DataFrame
         As for `choose`.
     orders : sequence of mappings
-        Weights by head; gains are over the first one.
+        Weights by head; gains are over the first one. `PLAIN` and the empty one are orders of the union.
     """
     named = [dict(order) for order in orders]
-    heads = sorted({head for order in named for head in order})
+    heads = sorted({head for order in named for head in order if head})
 
     def kernel(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for table in whole_groups(batches, "list_id"):
             yield measured(table, named, k=k)
 
     wanted = [f"p_{head}" for head in dict.fromkeys([*heads, CLICK]) if f"p_{head}" in scored.columns]
-    columns = ("list_id", "item_id", "label", "candidate_rank", "examined", "clicked", *wanted)
+    columns = ("list_id", "item_id", "label", "candidate_rank", "plain_score", "examined", "clicked", *wanted)
     ready = scored.select(*columns).repartition("list_id").sortWithinPartitions("list_id", "item_id")
     added = ready.mapInArrow(kernel, _SUMS).groupBy("order")
     found = {row["order"]: row for row in added.agg(*(F.sum(name).alias(name) for name in _NAMES)).collect()}
@@ -242,6 +261,9 @@ def _score(table: pa.Table, order: Weights) -> Array:
     if not order:
         ranks: Array = -table.column("candidate_rank").to_numpy().astype(np.float64)
         return ranks
+    if order == PLAIN:
+        plain: Array = table.column("plain_score").to_numpy()
+        return plain
     score = np.zeros(table.num_rows)
     for head, weight in order.items():
         score += weight * np.log(np.maximum(table.column(f"p_{head}").to_numpy(), SMALLEST))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from recsys.ctr.heads import Heads
@@ -11,7 +11,7 @@ from recsys.evaluation.offpolicy import examined, logged
 from recsys.features.examples import CANDIDATES
 from recsys.rerank.lists import at_first_position
 
-_KEPT = ("list_id", "user_id", "item_id", "split", "label", "candidate_rank", "example_time")
+_KEPT = ("list_id", "user_id", "item_id", "split", "label", "candidate_rank", "plain_score", "example_time")
 
 
 def held_out(
@@ -23,6 +23,7 @@ def held_out(
     horizon_days: int,
     effects: DataFrame | None,
     clip: float,
+    plain: Column,
 ) -> DataFrame:
     """Score held-out candidates, and add the impressions of each within the horizon after its instant.
 
@@ -38,6 +39,8 @@ def held_out(
         Days after an instant whose impressions count.
     effects, clip
         As in `recsys.evaluation.offpolicy.snips`.
+    plain : Column
+        Score in the union by the weights of the config, of a row of `examples`.
 
     Returns
     -------
@@ -45,7 +48,8 @@ def held_out(
         What `recsys.evaluation.choice.choose` takes.
     """
     rows = examples.where((F.col("origin") == CANDIDATES) & F.col("split").isin("valid", "test"))
-    scored = score_heads(at_first_position(rows), bundles=heads.bundles, batch_size=batch_size, keep=_KEPT)
+    known = at_first_position(rows).withColumn("plain_score", plain)
+    scored = score_heads(known, bundles=heads.bundles, batch_size=batch_size, keep=_KEPT)
     instants = rows.select(F.col("example_time").alias("_from")).distinct()
     until = F.col("_from") + F.expr(f"INTERVAL {int(horizon_days)} DAYS")
     inside = impressions.join(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from operator import add
 
@@ -10,6 +10,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import window as W
 
+from recsys.retrieval.base import Retriever
 from recsys.retrieval.blend import NEAR, Blend
 
 
@@ -34,6 +35,16 @@ def _nearness(rank: Column, score: Column, over: W.WindowSpec) -> Column:
     placed = F.when(first > last, (score - last) / (first - last)).otherwise(0.0)
     clipped = F.greatest(F.lit(-1.0), F.least(placed, F.lit(1.0)))
     return F.when(score.isNotNull(), (F.lit(1.0) + clipped) / F.lit(2.0))
+
+
+def plain_score(retrievers: Iterable[Retriever], *, rrf_k: float) -> Column:
+    """Score in the union by the config's weights, of a row of `ctr_examples`: from the ranks that it has.
+
+    A retriever that offers the ranker no rank adds nothing.
+    """
+    ranked = [one for one in retrievers if any(feature.what == "rank" for feature in one.features)]
+    shares = (F.lit(float(one.weight)) / (F.lit(float(rrf_k)) + F.col(f"{one.name}_rank")) for one in ranked)
+    return reduce(add, (F.coalesce(share, F.lit(0.0)) for share in shares), F.lit(0.0))
 
 
 def reordered(candidates: DataFrame, blend: Blend, *, lists: Sequence[str]) -> DataFrame:

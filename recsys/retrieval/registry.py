@@ -122,9 +122,9 @@ def baseline_ranks(retrievers: Sequence[Retriever]) -> list[str]:
     return [f"{found.name}_rank"] if found and any(feature.what == "rank" for feature in found.features) else []
 
 
-def identities(retrievers: Iterable[Retriever]) -> list[tuple[str, str]]:
-    """Name and kind of each: all that decides which features there are."""
-    return [(retriever.name, retriever.kind) for retriever in retrievers]
+def weights(retrievers: Iterable[Retriever]) -> list[tuple[str, str, float]]:
+    """Name, kind and weight of each: what decides the features, and the union by the config."""
+    return [(retriever.name, retriever.kind, retriever.weight) for retriever in retrievers]
 
 
 def all_tables() -> tuple[Table, ...]:

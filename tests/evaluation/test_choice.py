@@ -12,14 +12,14 @@ import pytest
 from pyspark.sql import SparkSession
 
 from recsys.ctr.heads import Heads
-from recsys.evaluation.choice import GRID, Order, best_of, choose, judged, measured, order_of, worth
+from recsys.evaluation.choice import GRID, PLAIN, Order, best_of, choose, judged, measured, order_of, worth
 
 pytestmark = [pytest.mark.fast, pytest.mark.spark]
 
 K = 3
 SCHEMA = (
-    "list_id string, item_id string, split string, label double, candidate_rank double, p_engage double, "
-    "p_click double, examined double, clicked double"
+    "list_id string, item_id string, split string, label double, candidate_rank double, plain_score double, "
+    "p_engage double, p_click double, examined double, clicked double"
 )
 Row = dict[str, Any]
 
@@ -52,6 +52,7 @@ def rows(lists: int, *, seed: int, split: str = "valid", informed: float = 0.0) 
                     "split": split,
                     "label": label,
                     "candidate_rank": float(order[place]),
+                    "plain_score": 1.0 / (10.0 + float(order[place])),
                     "p_engage": float(0.05 + 0.9 * (informed * label + (1 - informed) * random.random())),
                     "p_click": float(0.05 + 0.9 * random.random()),
                     "examined": shown,
@@ -134,9 +135,23 @@ def test_the_best_weight_by_hand(orders: list[Order], best: int) -> None:
     ],
 )  # fmt: skip
 def test_verdicts_by_hand(ranked: Order, engage: Bundle, used: bool, says: str) -> None:
-    found = judged(FLAT, ranked, heads(engage=engage), k=K)
+    found = judged(FLAT, FLAT, ranked, heads(engage=engage), k=K, behind=False)
     assert found[0] is used
     assert re.search(says, found[1])
+
+
+def test_a_ranker_behind_the_fitted_union_is_not_used(spark: SparkSession) -> None:
+    """It is better than the config's weights, but those of the day put what was taken up first."""
+    found = rows(150, seed=3, informed=0.4) + rows(150, seed=4, split="test", informed=0.4)
+    ahead = [{**row, "candidate_rank": 1.0 + 9.0 * (1.0 - row["label"])} for row in found]
+    choice = choose(spark.createDataFrame(ahead, SCHEMA), heads(engage=Bundle()), k=K)
+    assert not choice.used and re.search(r"not used: .* \+0\.\d+ .*, 1\.0000 by those of the day", choice.why)
+
+
+def test_the_order_by_the_weights_of_the_config_is_that_of_its_score() -> None:
+    table = pa.Table.from_pylist(rows(50, seed=7))
+    plain, by_rank = map(order_of, measured(table, [PLAIN, {}], k=K).to_pylist())
+    assert plain.ndcg == by_rank.ndcg and by_rank.gain == 0.0
 
 
 def test_a_ranker_that_knows_is_used(spark: SparkSession) -> None:
@@ -155,8 +170,8 @@ def test_a_ranker_that_guesses_is_rarely_used() -> None:
     used = 0
     for seed in range(80):
         table = pa.Table.from_pylist(rows(100, seed=100 + seed))
-        by_retrieval, ranked = map(order_of, measured(table, [{}, {"engage": 1.0}], k=K).to_pylist())
-        used += judged(by_retrieval, ranked, heads(engage=Bundle()), k=K)[0]
+        plain, ranked = map(order_of, measured(table, [PLAIN, {"engage": 1.0}], k=K).to_pylist())
+        used += judged(plain, plain, ranked, heads(engage=Bundle()), k=K, behind=ranked.ndcg < plain.ndcg)[0]
     assert used <= 6
 
 
