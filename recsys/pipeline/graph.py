@@ -67,6 +67,11 @@ def _same(made: data.Table | TablePart, read: data.Table | TablePart) -> bool:
     return made.name == read.name and len(parts) <= 1
 
 
+def writes_any(job: Job, tables: Sequence[data.Table | TablePart]) -> bool:
+    """Tell whether a job writes one of some tables."""
+    return any(table in job.writes for table in tables)
+
+
 def ordered(jobs: Jobs) -> list[str]:
     """Return the names of the jobs, makers before readers, ties by name.
 
@@ -148,7 +153,7 @@ def plan(jobs: Jobs, as_of: datetime, *, rungs: Sequence[datetime]) -> list[Stag
     labels them.
     """
     order = [name for name in ordered(jobs) if jobs[name].inputs is None]
-    makers = [name for name in order for job in jobs.values() for table in job.earlier if table in jobs[name].writes]
+    makers = [name for name in order for job in jobs.values() if writes_any(jobs[name], job.earlier)]
     again = upstream(jobs, makers)
     # What itself looks back from an instant was learned when that instant was today, or is done without.
     back = [name for name in order if name in again and not jobs[name].earlier]
@@ -204,18 +209,13 @@ class _Runner:
             return Outcome(stage.label, str(reason), time.monotonic() - started)
         return Outcome(stage.label, "done", time.monotonic() - started)
 
-    def _feeders(self, job: Job) -> list[str]:
-        """The jobs before it, and those whose work of past instants it reads."""
-        before = self._order[: self._order.index(job.name)]
-        makers = [name for name, other in self._jobs.items() if any(table in other.writes for table in job.earlier)]
-        return list(dict.fromkeys([*before, *makers]))
-
     def _is_done(self, stage: Stage) -> bool:
         return self._done.is_done(
             stage.job.state(self._spark, self._config),
             stage.as_of,
-            feeders=self._feeders(stage.job),
+            feeders=self._order[: self._order.index(stage.job.name)],
             every_instant=[name for name, job in self._jobs.items() if job.every_instant],
             earlier=self._ladder if stage.job.earlier else (),
+            of_earlier=[name for name in self._order if writes_any(self._jobs[name], stage.job.earlier)],
             settled=stage.as_of < self._as_of,
         )

@@ -46,6 +46,7 @@ class Done:
         feeders: Collection[str] | None = None,
         every_instant: Collection[str] = (),
         earlier: Collection[datetime] = (),
+        of_earlier: Collection[str] = (),
         settled: bool = False,
     ) -> bool:
         """Tell whether a job is done for an instant, and nothing that decides its result has changed since.
@@ -62,6 +63,8 @@ class Done:
             Jobs of which it reads what they commit for any instant, not only for its own.
         earlier : collection of datetime
             Further instants of which it reads what was made.
+        of_earlier : collection of str
+            Jobs of which it reads what they made for these, and nothing that they make for its own instant.
         settled : bool
             Whether the instant lies in the past of the run: what comes in for every instant then matters only if it
             brought events from before it. Later states of the catalog and of profiles do not.
@@ -69,7 +72,8 @@ class Done:
         mine = self._latest(job, as_of)
         if mine is None or self._taken_since(mine, job):
             return False
-        instants = {stamp(instant) for instant in (as_of, *earlier)}
+        past = {stamp(instant) for instant in earlier}
+        instants = {stamp(as_of), *past}
 
         def matters(commit: Commit) -> bool:
             if commit.run_id == mine["run_id"] or commit.job == job.name:
@@ -77,9 +81,11 @@ class Done:
             if not commit.job:
                 return True
             read = feeders is None or commit.job in feeders
+            if not read:
+                return commit.job in of_earlier and commit.as_of in past
             if commit.job in every_instant and settled:
-                return read and self._late_events(mine, as_of)
-            return read and (commit.job in every_instant or commit.as_of in instants)
+                return self._late_events(mine, as_of)
+            return commit.job in every_instant or commit.as_of in instants
 
         if any(self._moved(name, version, matters) for name, version in mine["reads"].items()):
             return False

@@ -196,3 +196,18 @@ def test_clearing_a_slice_counts_as_a_change_only_where_there_were_rows(spark: S
 
     execute(Job("popular", clearing, writes=(POPULAR_ITEMS,)), spark, done, AS_OF)
     assert is_done(spark, reader(), done)
+
+
+def test_of_what_is_made_later_in_a_run_only_past_instants_matter(spark: SparkSession, done: Config) -> None:
+    """The reader runs before the writer, and reads what the writer made for the day before."""
+    past = AS_OF - timedelta(days=1)
+
+    def still_done() -> bool:
+        asked = Done(Warehouse(spark, done.warehouse), [past, AS_OF])
+        state = reader().state(spark, done)
+        return asked.is_done(state, AS_OF, feeders=(), earlier=[past], of_earlier=["popular"])
+
+    execute(writer(item="b"), spark, done, AS_OF)
+    assert still_done()
+    execute(writer(item="b"), spark, done, past)
+    assert not still_done()
