@@ -36,7 +36,7 @@ class VectorRetriever(Retriever, ABC):
         description="How the best items are found: exact looks at all; hnsw follows a graph of near items (needs "
         "faiss), and misses a few; auto is hnsw from hnsw_from_items on, if faiss is there",
     )
-    hnsw_from_items: PositiveInt = Field(100_000, description="Items from which on auto is hnsw")
+    hnsw_from_items: PositiveInt = Field(1_000_000, description="Items from which on auto is hnsw")
     hnsw_width: PositiveInt = Field(
         400, description="Items that a search by hnsw keeps in view: more find more, and cost more"
     )
