@@ -23,6 +23,7 @@ READ_ONE_RUN = (
     "tests/docs/test_code.py",
     "tests/crash/test_crash.py",
     "tests/retrieval/test_newest.py",
+    "tests/pipeline/test_backtest.py",
 )
 """Tests that read one expensive run of the pipeline, which is made once."""
 LONGEST = (*READ_ONE_RUN, "tests/ctr/test_horovod.py")

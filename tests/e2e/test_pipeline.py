@@ -182,17 +182,6 @@ def test_the_demo_shows_the_ranker_beside_the_truth_and_a_few_lists(
     assert len(users) == 5
 
 
-def test_a_changed_key_runs_the_jobs_that_read_it_and_those_that_read_their_tables(
-    spark: SparkSession, served: Served, shop: Shop, tmp_path: Path
-) -> None:
-    shutil.copytree(served[0].warehouse.path, tmp_path / "warehouse")
-    outcomes = run_shop(spark, shop_config(shop.raw, tmp_path / "warehouse", "rank.k=5"), shop.as_of)
-    results = {outcome.label.partition("@")[0]: outcome.result for outcome in outcomes}
-    assert {name for name, result in results.items() if result != "skipped"} == {"rank", "publish", "evaluate"}
-    assert {results[name] for name in ("rank", "publish", "evaluate")} == {"done"}
-    assert set(results) == set(load_jobs(ROOT / "jobs"))
-
-
 def test_what_was_clicked_before_each_rung_is_an_input_of_the_ranker(
     spark: SparkSession, served: Served, shop: Shop, tmp_path: Path
 ) -> None:
@@ -251,25 +240,41 @@ def test_examples_model_and_lists_made_again_after_a_future_came_are_the_same(
     assert set(digest_of_served) - set(found) == {"events", "items"}
 
 
-def test_a_ranker_that_is_used_orders_the_lists(
-    spark: SparkSession, shop: Shop, served: Served, tmp_path: Path
-) -> None:
-    """So small a shop proves none; here the verdict is another one."""
-    root = tmp_path / "warehouse"
+WEIGHTS = {"engage": 1.0, "click": 0.5}
+
+
+@pytest.fixture(scope="module")
+def shorter(
+    spark: SparkSession, shop: Shop, served: Served, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Warehouse, list[Outcome]]:
+    """A run with shorter lists in a copy of the warehouse, where the ranker is used: so small a shop proves none."""
+    root = tmp_path_factory.mktemp("shorter") / "warehouse"
     shutil.copytree(served[1].root, root)
-    config = shop_config(shop.raw, root)
+    config = shop_config(shop.raw, root, "rank.k=5")
     warehouse = Warehouse(spark, config.warehouse)
     model = warehouse.read(data.MODELS, where={"kind": "ctr"}).first()
     assert model is not None
     path = warehouse.path(model["path"])
     heads = Heads.load(path)
-    weights = {"engage": 1.0, "click": 0.5}
-    assert set(heads.bundles) == set(weights)
-    Heads(heads.bundles, Choice(weights, True, "used: for this test")).save(path)
-    run_shop(spark, config, shop.as_of, first="rank", last="evaluate", force=True)
-    today = {"run_date": shop.as_of.date()}
+    assert set(heads.bundles) == set(WEIGHTS)
+    Heads(heads.bundles, Choice(WEIGHTS, True, "used: for this test")).save(path)
+    return warehouse, run_shop(spark, config, shop.as_of)
+
+
+def test_a_changed_key_runs_the_jobs_that_read_it_and_those_that_read_their_tables(
+    shorter: tuple[Warehouse, list[Outcome]],
+) -> None:
+    results = {outcome.label.partition("@")[0]: outcome.result for outcome in shorter[1]}
+    assert {name for name, result in results.items() if result != "skipped"} == {"rank", "publish", "evaluate"}
+    assert {results[name] for name in ("rank", "publish", "evaluate")} == {"done"}
+    assert set(results) == set(load_jobs(ROOT / "jobs"))
+
+
+def test_a_ranker_that_is_used_orders_the_lists(shop: Shop, shorter: tuple[Warehouse, list[Outcome]]) -> None:
+    warehouse, today = shorter[0], {"run_date": shop.as_of.date()}
+    model = warehouse.read(data.MODELS, where={"kind": "ctr"}).first()
     ranked = warehouse.read(data.RANKED, where=today).where("score_parts['reserve'] = 0").collect()
-    assert {row["model_version"] for row in ranked} == {model["model_version"]}
+    assert model is not None and {row["model_version"] for row in ranked} == {model["model_version"]}
     assert {row["score_parts"]["retrieval_weight"] for row in ranked} == {0.0}
     assert all(row["prediction"] == row["score_parts"]["p_engage"] for row in ranked)
     by_user: dict[str, list[tuple[float, float]]] = {}
@@ -280,6 +285,6 @@ def test_a_ranker_that_is_used_orders_the_lists(
     for places in by_user.values():
         assert [product for _, product in sorted(places)] == sorted(product for _, product in places)
     skew = warehouse.read(data.INPUT_SKEW, where=today).collect()
-    assert {row["head"] for row in skew} == set(weights) and len(skew) > 40
+    assert {row["head"] for row in skew} == set(WEIGHTS) and len(skew) > 40
     judged = warehouse.read(data.METRICS, where=today).where("stage = 'ranker' AND metric = 'ndcg' AND k > 0")
     assert judged.count() > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from jobs.backtest import pooled_figures
 from recsys import data
+from recsys.config import Config
 from recsys.data import stamp
 from recsys.errors import ConfigError
 from recsys.pipeline import backtest
@@ -48,8 +50,12 @@ def test_unclear_instants_are_refused(asked: dict[str, object], says: str) -> No
         backtest.instants(LAST, **asked)  # type: ignore[arg-type]
 
 
-def test_two_instants_and_both_together(spark: SparkSession, shop: Shop, tmp_path: Path) -> None:
-    config = shop_config(shop.raw, tmp_path / "warehouse", "train_ctr.epochs=1", "evaluate.ks=[5,10]")
+def test_two_instants_and_both_together(
+    spark: SparkSession, shop: Shop, served: tuple[Config, Warehouse], tmp_path: Path
+) -> None:
+    """In a copy of a warehouse that has the lists of the later instant."""
+    shutil.copytree(served[1].root, tmp_path / "warehouse")
+    config = shop_config(shop.raw, tmp_path / "warehouse", "evaluate.ks=[5,10]")
     ats = backtest.instants(shop.as_of, count=2, every=7)
     name = backtest.run_backtest(spark, config, ats, load_jobs(ROOT / "jobs"))
     rows = Warehouse(spark, config.warehouse).read(data.BACKTESTS, where={"backtest": name})
