@@ -69,7 +69,7 @@ def test_metadata(installed: Distribution) -> None:
     init = (ROOT / "recsys/__init__.py").read_text(encoding="utf-8")
     assert f'__version__ = "{installed.version}"' in init
     assert installed.metadata["Requires-Python"] == ">=3.11"
-    assert set(installed.metadata.get_all("Provides-Extra", [])) == {"cpu", "gpu", "notebooks", "dev"}
+    assert set(installed.metadata.get_all("Provides-Extra", [])) == {"cpu", "gpu", "ann", "tune", "notebooks", "dev"}
     assert "# " in str(installed.metadata.get_payload())  # README.md
 
 
