@@ -159,6 +159,7 @@ def utc(frame: DataFrame, name: str) -> Column:
 
 
 def _instant(text: Column) -> Column:
-    if hasattr(text, "try_cast"):  # since Spark 4.0
+    # Since Spark 4.0. Asked of the class, because a column of 3.5 takes any name for that of a field.
+    if hasattr(Column, "try_cast"):
         return text.try_cast("timestamp")
     return text.cast("timestamp")

@@ -159,7 +159,7 @@ def numbers(text: Column, part: str) -> Column:
 
     def entry(value: Column, place: Column) -> Column:
         # `try_cast` came with Spark 4.0; before it, a cast of what is no number gave null.
-        number = value.try_cast("float") if hasattr(value, "try_cast") else value.cast("float")
+        number = value.try_cast("float") if hasattr(Column, "try_cast") else value.cast("float")
         return F.struct(
             _id(part, place.cast("string")).alias("f"), F.coalesce(number, F.lit(0.0)).cast("float").alias("v")
         )
