@@ -129,7 +129,7 @@ def by_pairs(spark: SparkSession, args: argparse.Namespace) -> dict[str, Any]:
     """Judge by the scores of single pairs."""
     if args.protocol == FOLDS:
         return {"metrics": movielens.measure_folds(spark, args.data, Als(implicit=False))}
-    scoring = [one for one in DENSE if any(feature.name == "score" for feature in one.features)]
+    scoring = [one for one in DENSE if any(feature.what == "score" for feature in one.features)]
     retrievers: Sequence[Retriever] = [one for one in scoring if not args.only or one.name in args.only]
     if args.search:
         retrievers = movielens.searched(spark, args.data, retrievers, args.search)

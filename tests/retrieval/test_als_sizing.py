@@ -38,9 +38,9 @@ def test_implicit(size: Size, expected: Fit) -> None:
 @pytest.mark.parametrize(
     ("size", "expected"),
     [
-        # 100 ratings per user or item: .5 / 10.
-        (Size(5_000, 5_000, 1_000_000, 3.5e6), Fit(32, 15, 0.05, 0.0)),
-        (Size(500, 500, 25_000, 1e5), Fit(32, 15, 0.1, 0.0)),
+        # 125 ratings per user or item: .3 / 5; and 27.
+        (Size(4_000, 4_000, 1_000_000, 3.5e6), Fit(16, 15, 0.3 / 5, 0.0)),
+        (Size(500, 500, 27_000, 1e5), Fit(16, 15, 0.3 / 3, 0.0)),
         (Size(500, 500, 1_000, 1e5), Fit(16, 15, 0.2, 0.0)),
     ],
 )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import cbrt
 
 _SHARE = 0.05
 """What all interactions weigh together, of what all pairs without one weigh."""
 _PER_ALPHA = 0.1
 """Regularization per confidence of an interaction of mean weight."""
 _LEAST_REG = 0.01
-_LEAST_RANK, _MOST_RANK, _MOST_RANK_OF_RATINGS = 8, 128, 32
+_LEAST_RANK, _MOST_RANK, _MOST_RANK_OF_RATINGS = 8, 128, 16
 _ALPHA = (1.0, 500.0)
 """Bounds of the confidence of an interaction of mean weight."""
 _RATING_REG = (0.05, 0.2)
@@ -55,12 +55,12 @@ def fit_for(
 ) -> Fit:
     """Choose what is not given.
 
-    - `rank`: the first power of 2 that reaches the cube root of the interactions, from 8 to 128 (32 for ratings).
+    - `rank`: the first power of 2 that reaches the cube root of the interactions, from 8 to 128 (16 for ratings).
     - `alpha`: all interactions together weigh a twentieth of all pairs without one, so .05 / density for a weight of 1;
       the confidence of a mean interaction stays from 1 to 500. Rendle and others find the same share on larger sets
       (Revisiting the Performance of iALS on Item Recommendation Benchmarks, RecSys 2022).
-    - `reg`: a tenth of the confidence of a mean interaction, also of an `alpha` that is given. For ratings, a half
-      over the square root of the ratings per user or item, from .05 to .2.
+    - `reg`: a tenth of the confidence of a mean interaction, also of an `alpha` that is given. For ratings, .3
+      over the cube root of the ratings per user or item, from .05 to .2.
     - `iterations`: 12, or 15 for ratings.
 
     Parameters
@@ -71,7 +71,7 @@ def fit_for(
     chosen_rank = rank or _rank(size.interactions, most=_MOST_RANK if implicit else _MOST_RANK_OF_RATINGS)
     if not implicit:
         per_row = size.interactions / (size.users + size.items)
-        chosen_reg = _between(0.5 / sqrt(per_row), _RATING_REG) if reg is None else reg
+        chosen_reg = _between(_rounded(0.3 / cbrt(per_row)), _RATING_REG) if reg is None else reg
         return Fit(chosen_rank, iterations or ITERATIONS_OF_RATINGS, chosen_reg, alpha or 0.0)
     if alpha is None:
         confidence = _between(_SHARE * size.users * size.items / size.interactions, _ALPHA)
