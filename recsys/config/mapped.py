@@ -16,6 +16,7 @@ from recsys.ingest.texts import MOST_VALUES
 
 SECTIONS: Final = (
     "clean",
+    "check",
     "signal",
     "retrievers",
     "candidates",

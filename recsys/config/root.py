@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from recsys import data
+from recsys.checks.settings import CheckSettings
 from recsys.ctr.click_factors import ClickFactorsSettings
 from recsys.ctr.inputs.settings import misfit
 from recsys.ctr.settings import TrainCtrSettings
@@ -29,6 +30,7 @@ class Config(Environment):
     """The whole config."""
 
     clean: CleanSettings = CleanSettings()
+    check: CheckSettings = CheckSettings()
     signal: SignalSettings = SignalSettings()
     retrievers: Retrievers = Field(
         default_factory=defaults,

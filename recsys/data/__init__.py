@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from recsys.data.checks import CHECK_STATUSES, CHECKS
 from recsys.data.entities import ITEM_INDEX, ITEMS, USER_INDEX, USERS
 from recsys.data.examples import (
     CTR_EXAMPLES,
@@ -37,6 +38,7 @@ ALL: Final[tuple[Table, ...]] = (
     EVENTS,
     IMPRESSIONS,
     QUARANTINE,
+    CHECKS,
     ITEMS,
     USERS,
     USER_INDEX,
@@ -70,6 +72,8 @@ __all__ = [
     "BACKTESTS",
     "BY_NAME",
     "CANDIDATES",
+    "CHECKS",
+    "CHECK_STATUSES",
     "CONTRACT_VERSION",
     "COUNTED_EVENTS",
     "CTR_EXAMPLES",

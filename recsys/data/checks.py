@@ -1,0 +1,45 @@
+"""What was found out about the tables that came in."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from recsys.data.instants import AS_OF_KEY
+from recsys.data.table import Column, Table
+
+CHECK_STATUSES: Final = ("ok", "note", "warn", "stop")
+"""How a check can end, from harmless to grave."""
+
+CHECKS = Table(
+    name="checks",
+    comment="Whether the newest day of each table looks as the days before it did: one row per check and what it is of.",
+    columns=(
+        Column("as_of", "timestamp", "Exclusive upper bound of what was looked at (UTC)", nullable=False),
+        AS_OF_KEY,
+        Column("table_name", "string", "The table that was looked at", nullable=False),
+        Column("check_name", "string", "What was checked, such as volume or null_share", nullable=False),
+        Column(
+            "subject",
+            "string",
+            "A column, a type of event or a reason; empty where it is the table as a whole",
+            nullable=False,
+        ),
+        Column("value", "double", "What was found; null where there was nothing to measure"),
+        Column("expected", "double", "What the days before let expect, in the unit of value; null without such days"),
+        Column("bound", "double", "Where the check fails; null where it can't"),
+        Column("n", "bigint", "Rows that the value is over", nullable=False),
+        Column(
+            "status",
+            "string",
+            "ok; note: worth knowing; warn: beyond the bound; stop: beyond it, and the job ended there",
+            nullable=False,
+        ),
+        Column("message", "string", "The finding in words", nullable=False),
+        Column("run_id", "string", "The run that found it, as in runs", nullable=False),
+    ),
+    key=("as_of_key", "table_name", "check_name", "subject"),
+    partitions=("as_of_key",),
+    checks={"check_status_known": "status IN (" + ", ".join(f"'{status}'" for status in CHECK_STATUSES) + ")"},
+    retention_days=400,
+    volatile=("run_id",),
+)
