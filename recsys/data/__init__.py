@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from recsys.data.checks import CHECK_STATUSES, CHECKS
+from recsys.data.checks import CHECK_STATUSES, CHECKS, FEATURE_STATS
 from recsys.data.entities import ITEM_INDEX, ITEMS, USER_INDEX, USERS
 from recsys.data.examples import (
     CTR_EXAMPLES,
@@ -51,6 +51,7 @@ ALL: Final[tuple[Table, ...]] = (
     CANDIDATES,
     CTR_EXAMPLES,
     MODELS,
+    FEATURE_STATS,
     INPUT_SKEW,
     RANKED,
     RECOMMENDATIONS,
@@ -84,6 +85,7 @@ __all__ = [
     "EventTypes",
     "EventTypesOrAll",
     "EXAMPLE_FEATURES",
+    "FEATURE_STATS",
     "FEATURE_WINDOWS",
     "IMPRESSIONS",
     "INPUT_SKEW",

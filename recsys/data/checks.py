@@ -43,3 +43,26 @@ CHECKS = Table(
     retention_days=400,
     volatile=("run_id",),
 )
+
+FEATURE_STATS = Table(
+    name="feature_stats",
+    comment="What was fitted of each input of a ranker: how its column is scaled, filled and distributed.",
+    columns=(
+        Column("as_of", "timestamp", "Exclusive upper bound of the rows that it was fitted on (UTC)", nullable=False),
+        AS_OF_KEY,
+        Column("model_version", "string", "The ranker, which uses these figures when it scores", nullable=False),
+        Column("head", "string", "Its head", nullable=False),
+        Column("input", "string", "Name of the input", nullable=False),
+        Column("column_name", "string", "Column of the examples that it is made from", nullable=False),
+        Column(
+            "statistic",
+            "string",
+            "null_share; of numbers center, scale, low, high, fill and edge_1 to edge_9, where tenths of the rows begin",
+            nullable=False,
+        ),
+        Column("value", "double", "The figure, on the scale of the transform (log for log_zscore)", nullable=False),
+    ),
+    key=("model_version", "head", "input", "statistic"),
+    partitions=("as_of_key",),
+    retention_days=400,
+)
