@@ -18,6 +18,7 @@ SECTIONS: Final = (
     "clean",
     "check",
     "signal",
+    "interests",
     "retrievers",
     "candidates",
     "click_factors",

@@ -12,7 +12,7 @@ from recsys.ctr.settings import TrainCtrSettings
 from recsys.data import ALL_TYPES
 from recsys.environment import Environment
 from recsys.evaluation.settings import EvaluateSettings
-from recsys.features.settings import CtrExamplesSettings
+from recsys.features.settings import CtrExamplesSettings, InterestsSettings
 from recsys.ingest.dataset import Dataset
 from recsys.ingest.settings import CleanSettings
 from recsys.publishing.settings import PublishSettings
@@ -32,6 +32,7 @@ class Config(Environment):
     clean: CleanSettings = CleanSettings()
     check: CheckSettings = CheckSettings()
     signal: SignalSettings = SignalSettings()
+    interests: InterestsSettings = InterestsSettings()
     retrievers: Retrievers = Field(
         default_factory=defaults,
         description="What proposes items: a list of entries, or a mapping of names that changes the default list",

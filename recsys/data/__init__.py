@@ -17,7 +17,14 @@ from recsys.data.examples import (
     ctr_examples,
     example_columns,
 )
-from recsys.data.features import ITEM_DAILY, ITEM_FEATURES, POSITION_EFFECTS, USER_DAILY, USER_FEATURES
+from recsys.data.features import (
+    ITEM_DAILY,
+    ITEM_FEATURES,
+    POSITION_EFFECTS,
+    USER_DAILY,
+    USER_FEATURES,
+    USER_INTERESTS,
+)
 from recsys.data.instants import AS_OF_KEY, slice_of, stamp
 from recsys.data.lists import CANDIDATES, INPUT_SKEW, RANKED, RECOMMENDATIONS
 from recsys.data.logs import EVENTS, IMPRESSIONS, QUARANTINE
@@ -48,6 +55,7 @@ ALL: Final[tuple[Table, ...]] = (
     USER_FEATURES,
     ITEM_FEATURES,
     POSITION_EFFECTS,
+    USER_INTERESTS,
     CANDIDATES,
     CTR_EXAMPLES,
     MODELS,
@@ -108,6 +116,7 @@ __all__ = [
     "USER_DAILY",
     "USER_FEATURES",
     "USER_INDEX",
+    "USER_INTERESTS",
     "ctr_examples",
     "example_columns",
     "slice_of",
