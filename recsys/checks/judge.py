@@ -173,6 +173,6 @@ def _quarantined(facts: Facts, x: CheckSettings) -> Iterator[Finding]:
             *(table, "quarantined", reason, value, total),
             f"{refused:,} of {total:,} rows of the newest batches refused{': ' if reason else ''}{reason}",
             bound=bound,
-            status="note",
+            status="ok" if reason else "note",
             fails=bound is not None and total >= x.min_rows and value > bound,
         )

@@ -114,7 +114,7 @@ def test_refused_rows_are_shares_of_their_batches_and_repeats_have_a_bound_of_th
     assert {reason: (f.value, f.status) for reason, f in shares.items()} == {
         "": (0.03, "note"),
         "missing:item_id": (0.025, "warn"),
-        "duplicate_row": (0.015, "note"),
+        "duplicate_row": (0.015, "ok"),
     }
 
 
