@@ -24,7 +24,7 @@ from tests.support.warehouses import Digests, digests
 Served = tuple[Config, Warehouse]
 SUBMIT = Path(sys.executable).with_name("spark-submit")
 PLANTED = 60
-AFTER_TRAINING = ("models", "ranked", "recommendations", "metrics", "source_overlap")
+AFTER_TRAINING = ("models", "feature_stats", "ranked", "recommendations", "metrics", "source_overlap")
 """Tables that differ where two ranks train instead of one, or where more is known of what came later."""
 
 
