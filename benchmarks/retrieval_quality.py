@@ -7,6 +7,9 @@ fifth of it, or the item before the last one where the split is of last items. W
 are searched there by `recsys.tune`, else they are the defaults; the weights of the blend are fitted there; --validation
 stops there and never looks at the test. Lists come from one pass of `candidates`, as in the job, and are separated by
 the rank that each source gave. The last line on stdout is one JSON object, with the settings.
+
+Two protocols of movielens-1m judge single pairs instead (`benchmarks.quality.movielens`): `ncf`, by the score of each
+retriever, and `folds`, the error of predicted ratings.
 """
 
 from __future__ import annotations
@@ -15,7 +18,6 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,11 @@ import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 
 from benchmarks.machine import Meter, describe
-from benchmarks.quality.protocols import PROTOCOLS, Histories, Protocol
+from benchmarks.quality import movielens
+from benchmarks.quality.logs import AS_OF, SIGNAL, log_of
+from benchmarks.quality.protocols import DENSE, PROTOCOLS, Histories, Protocol
 from recsys.data.log import Log
+from recsys.retrieval.als.retriever import Als
 from recsys.retrieval.audience import Audience
 from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.blend import described
@@ -32,34 +37,12 @@ from recsys.retrieval.candidates import candidates
 from recsys.retrieval.frames import persisted
 from recsys.retrieval.hybrid import HybridModel
 from recsys.retrieval.interactions import interactions
-from recsys.retrieval.settings import CandidatesSettings, SignalSettings
+from recsys.retrieval.settings import CandidatesSettings
 from recsys.spark import local_session
 from recsys.tuning.search import tune
 
-AS_OF = datetime(2024, 1, 2, tzinfo=UTC)
-EVENT = (
-    "event_id string, user_id string, item_id string, event_type string, event_time timestamp, value double, "
-    "session_id string, is_bot boolean"
-)
-SIGNAL = SignalSettings(weights={"rating": 1.0})
-
-
-def log_of(spark: SparkSession, train: Histories, *, in_order: bool = False) -> Log:
-    """Make the log, with its indexes; items of a user have one time, or are a minute apart, the last a day ago."""
-    last, apart = AS_OF - timedelta(days=1), timedelta(minutes=1 if in_order else 0)
-    rows = [
-        (f"{user} {place}", user, item, "rating", last - apart * (len(items) - 1 - place), None, None, False)
-        for user, items in train.items()
-        for place, item in enumerate(items)
-    ]
-    users = [(name, i) for i, name in enumerate(sorted(train), 1)]
-    items = [(name, i) for i, name in enumerate(sorted({item for mine in train.values() for item in mine}), 1)]
-    return Log(
-        spark.createDataFrame(rows, EVENT),
-        AS_OF,
-        user_index=spark.createDataFrame(users, "user_id string, idx int"),
-        item_index=spark.createDataFrame(items, "item_id string, idx int"),
-    )
+NCF, FOLDS = "ncf", "folds"
+"""Protocols that judge single pairs."""
 
 
 def judge(lists: dict[str, dict[int, str]], test: Histories, k: int) -> dict[str, float]:
@@ -118,40 +101,60 @@ def figures(model: HybridModel, test: Histories, spark: SparkSession, protocol: 
     return metrics
 
 
-def main() -> None:
+def by_lists(spark: SparkSession, args: argparse.Namespace, meter: Meter) -> dict[str, Any]:
     """Choose on the validation part, fit on all of the training part, judge on the test."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--protocol", choices=sorted(PROTOCOLS), default="lcfn")
-    parser.add_argument("--only", nargs="*", help="names of the retrievers to fit; all by default")
-    parser.add_argument("--search", type=int, default=0, metavar="TRIALS", help="trials per retriever; default: none")
-    parser.add_argument("--validation", action="store_true", help="judge on the validation part instead of the test")
-    args = parser.parse_args()
     protocol = PROTOCOLS[args.protocol]
     retrievers: Sequence[Retriever] = [one for one in protocol.retrievers if not args.only or one.name in args.only]
     train, test = protocol.read(args.data)
     kept, held = protocol.hold_out(train)
-    spark = local_session("retrieval_quality", cores=2, extra={"spark.driver.memory": "3g"})
     in_order = protocol.test is None
-    with Meter() as meter:
-        part = log_of(spark, kept, in_order=in_order)
-        taken = log_of(spark, held)
-        if args.search:
-            retrievers = searched(retrievers, part, taken, trials=args.search, k=protocol.k)
-        with persisted(interactions(part.events, as_of=AS_OF, signal=SIGNAL)) as seen:
-            model, costs = fitted(part, retrievers, seen, meter)
-            model = model.with_fitted_weights(taken.events.select("user_id", "item_id"))
-            metrics = figures(model, held, spark, protocol) if args.validation else {}
-        if not args.validation:
-            log = log_of(spark, train, in_order=in_order)
-            with persisted(interactions(log.events, as_of=AS_OF, signal=SIGNAL)) as seen:
-                whole, costs = fitted(log, retrievers, seen, meter)
-                metrics = figures(replace(whole, blend=model.blend), test, spark, protocol)
-        metrics |= {**costs, "cpu_s": round(meter.cpu_seconds(), 1)}
-    settings = {one.name: one.model_dump(mode="json", exclude_unset=True) for one in retrievers}
+    part = log_of(spark, kept, in_order=in_order)
+    taken = log_of(spark, held)
+    if args.search:
+        retrievers = searched(retrievers, part, taken, trials=args.search, k=protocol.k)
+    with persisted(interactions(part.events, as_of=AS_OF, signal=SIGNAL)) as seen:
+        model, costs = fitted(part, retrievers, seen, meter)
+        model = model.with_fitted_weights(taken.events.select("user_id", "item_id"))
+        metrics = figures(model, held, spark, protocol) if args.validation else {}
+    if not args.validation:
+        log = log_of(spark, train, in_order=in_order)
+        with persisted(interactions(log.events, as_of=AS_OF, signal=SIGNAL)) as seen:
+            whole, costs = fitted(log, retrievers, seen, meter)
+            metrics = figures(replace(whole, blend=model.blend), test, spark, protocol)
     weights = described(model.blend) if model.blend else ""
-    result = {"name": "retrieval_quality", "protocol": args.protocol, "metrics": metrics}
-    print(json.dumps({**result, "settings": settings, "weights": weights, "machine": describe()}))
+    return {"metrics": metrics | costs, "settings": settings_of(retrievers), "weights": weights}
+
+
+def by_pairs(spark: SparkSession, args: argparse.Namespace) -> dict[str, Any]:
+    """Judge by the scores of single pairs."""
+    if args.protocol == FOLDS:
+        return {"metrics": movielens.measure_folds(spark, args.data, Als(implicit=False))}
+    scoring = [one for one in DENSE if any(feature.name == "score" for feature in one.features)]
+    retrievers: Sequence[Retriever] = [one for one in scoring if not args.only or one.name in args.only]
+    if args.search:
+        retrievers = movielens.searched(spark, args.data, retrievers, args.search)
+    return {"metrics": movielens.measure_ncf(spark, args.data, retrievers), "settings": settings_of(retrievers)}
+
+
+def settings_of(retrievers: Sequence[Retriever]) -> dict[str, Any]:
+    """Return what differs from the defaults."""
+    return {one.name: one.model_dump(mode="json", exclude_unset=True) for one in retrievers}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--protocol", choices=sorted([*PROTOCOLS, NCF, FOLDS]), default="lcfn")
+    parser.add_argument("--only", nargs="*", help="names of the retrievers to fit; all by default")
+    parser.add_argument("--search", type=int, default=0, metavar="TRIALS", help="trials per retriever; default: none")
+    parser.add_argument("--validation", action="store_true", help="judge on the validation part instead of the test")
+    args = parser.parse_args()
+    spark = local_session("retrieval_quality", cores=2, extra={"spark.driver.memory": "3g"})
+    with Meter() as meter:
+        found = by_lists(spark, args, meter) if args.protocol in PROTOCOLS else by_pairs(spark, args)
+        found["metrics"]["cpu_s"] = round(meter.cpu_seconds(), 1)
+    print(json.dumps({"name": "retrieval_quality", "protocol": args.protocol, **found, "machine": describe()}))
 
 
 if __name__ == "__main__":

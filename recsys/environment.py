@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from recsys.settings import Entries, Identifier, PositiveInt, Section, conflict
+from recsys.settings import Entries, Identifier, NonNegativeInt, PositiveInt, Section, conflict
 
 BROADCAST_LIMIT_MB = 256
 """Largest thing that is broadcast, unless the config or a caller says otherwise."""
@@ -64,6 +64,10 @@ class SparkSettings(Section):
     checkpoint_dir: str | None = Field(None, description="Directory for ALS checkpoints; null: inside the warehouse")
     jars_dir: str | None = Field(
         None, description="Folder with the Delta jars (`make jars`), for machines without a registry"
+    )
+    quick_below_mb: NonNegativeInt = Field(
+        32,
+        description="Local profile: below this size of input and warehouse together, expressions are interpreted and the JVM compiles less, which a small run ends sooner with; 0: never",
     )
     broadcast_limit_mb: PositiveInt = Field(
         BROADCAST_LIMIT_MB, description="Largest object that is broadcast; above it a partitioned path is taken"

@@ -21,6 +21,7 @@ from pyspark import SparkConf, SparkContext
 from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
+from recsys import quick
 from recsys.environment import Environment
 from recsys.errors import EnvironmentProblem
 from recsys.progress import note
@@ -106,12 +107,13 @@ def build_session(environment: Environment, app_name: str) -> SparkSession:
     EnvironmentProblem
         If the JVM can't be started or Delta is not on its class path.
     """
-    spark = SparkSession.getActiveSession()
+    spark, small = SparkSession.getActiveSession(), False
     if spark is None:
-        spark = _start(environment, app_name)
+        small = quick.is_small(environment)
+        spark = _start(environment, app_name, small)
         if environment.spark.profile != "local":
             _note_zones(spark)
-    _set_runtime(spark, environment)
+    _set_runtime(spark, environment, small)
     _require_delta(spark)
     if environment.spark.profile != "databricks":
         spark.sparkContext.setCheckpointDir(
@@ -148,17 +150,19 @@ def delta_packages() -> str:
     return f"io.delta:delta-spark_{scala}:{importlib.metadata.version('delta-spark')}"
 
 
-def _start(environment: Environment, app_name: str) -> SparkSession:
+def _start(environment: Environment, app_name: str, small: bool) -> SparkSession:
     settings = environment.spark
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     builder: Any = SparkSession.builder.appName(app_name)
     fixed = {**_DELTA, **_RUNTIME, **_NO_VARIABLES, **_FIXED_EXECUTORS}
-    for key, value in {**fixed, **_defaults(settings.profile, submitted)}.items():
+    for key, value in {**fixed, **_defaults(settings.profile, submitted, small)}.items():
         builder = builder.config(key, value)
     if settings.profile == "local":
         builder = builder.config("spark.sql.warehouse.dir", f"{environment.warehouse.path}/_catalog")
         if not submitted:
             builder = builder.config("spark.driver.memory", settings.driver_memory)
+            if small:
+                builder = builder.config("spark.driver.extraJavaOptions", quick.JVM)
     if settings.master:
         builder = builder.master(settings.master)
     elif settings.profile == "local" and not submitted:
@@ -175,9 +179,9 @@ def _start(environment: Environment, app_name: str) -> SparkSession:
         ) from error
 
 
-def _defaults(profile: str, submitted: bool) -> dict[str, str]:
+def _defaults(profile: str, submitted: bool, small: bool) -> dict[str, str]:
     """Settings of a profile, without those that spark-submit was given itself."""
-    defaults = _LOCAL if profile == "local" else _CLUSTER
+    defaults = {**_LOCAL, **(quick.SQL if small else {})} if profile == "local" else _CLUSTER
     if not submitted:
         return defaults
     # Until it is connected to spark-submit's JVM, a SparkConf does not have what was passed to spark-submit.
@@ -212,7 +216,7 @@ def _jars(environment: Environment) -> dict[str, str]:
     return {"spark.jars.packages": delta_packages()}
 
 
-def _set_runtime(spark: SparkSession, environment: Environment) -> None:
+def _set_runtime(spark: SparkSession, environment: Environment, small: bool) -> None:
     for key, value in _RUNTIME.items():
         spark.conf.set(key, value)
     # A platform may keep its settings to itself; mappings, where variables could come from, are checked all the same.
@@ -221,7 +225,7 @@ def _set_runtime(spark: SparkSession, environment: Environment) -> None:
             spark.conf.set(key, value)
     partitions = environment.spark.shuffle_partitions
     if partitions is None and environment.spark.profile == "local":
-        partitions = max(2, spark.sparkContext.defaultParallelism * 2)
+        partitions = quick.SHUFFLE_PARTITIONS if small else max(2, spark.sparkContext.defaultParallelism * 2)
     if partitions is not None:
         spark.conf.set("spark.sql.shuffle.partitions", str(partitions))
 

@@ -3,6 +3,7 @@
 from recsys.settings.base import (
     Identifier,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     Section,
@@ -19,6 +20,7 @@ __all__ = [
     "Entries",
     "Identifier",
     "NonNegativeFloat",
+    "NonNegativeInt",
     "OneOf",
     "PositiveFloat",
     "PositiveInt",

@@ -31,6 +31,7 @@ Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 Share = Annotated[float, Field(ge=0, le=1), _Number]
 PositiveInt = Annotated[int, Field(ge=1), _Number]
 PositiveFloat = Annotated[float, Field(gt=0), _Number]
+NonNegativeInt = Annotated[int, Field(ge=0), _Number]
 NonNegativeFloat = Annotated[float, Field(ge=0), _Number]
 
 

@@ -18,6 +18,7 @@ ROOMS = (
     ("recsys.errors", "recsys.progress", "recsys.arrow", "recsys.sharing"),
     ("recsys.settings",),
     ("recsys.failures", "recsys.environment"),
+    ("recsys.quick",),
     ("recsys.spark",),
     ("recsys.data",),
     ("recsys.ingest",),

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -19,11 +19,14 @@ from recsys.config import Config, load_config
 from recsys.store import Warehouse
 from tests.conftest import COVERAGE, QUICK_SPARK, QUICK_SQL
 from tests.support.shops import ROOT, SMALL, Shop
-from tests.support.warehouses import Digests, digests
+from tests.support.warehouses import Digests, digests, written_outside
 
 Served = tuple[Config, Warehouse]
 SUBMIT = Path(sys.executable).with_name("spark-submit")
 PLANTED = 60
+STATISTICS = [
+    part for what in ("collect", "skipping") for part in ("--conf", f"spark.databricks.delta.stats.{what}=true")
+]
 AFTER_TRAINING = ("models", "feature_stats", "ranked", "recommendations", "metrics", "source_overlap")
 """Tables that differ where two ranks train instead of one, or where more is known of what came later."""
 
@@ -64,7 +67,10 @@ def _sets(*pairs: str) -> list[str]:
 def submitted(
     shop: Shop, served: Served, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Warehouse, subprocess.CompletedProcess[str]]:
-    """The whole pipeline on two executors of its own, over the shop's logs with later events planted in them."""
+    """The whole pipeline on two executors of its own in another time zone, over the shop's logs and later events.
+
+    Clocks change there after `as_of`. Statistics of files, text with a time zone, are left out by most tests.
+    """
     spark, folder = served[1].spark, tmp_path_factory.mktemp("on_executors")
     shutil.copytree(shop.raw, folder / "raw")
     plant_future(folder / "raw", shop, known=served[1].read(data.EVENTS, before=shop.as_of))
@@ -73,7 +79,8 @@ def submitted(
         f"--dataset={ROOT / 'conf/datasets/synthetic-shop.yaml'}",
         f"--as-of={shop.as_of:%Y-%m-%dT%H:%M:%SZ}",
         *_sets(f"input.root={folder / 'raw'}", f"warehouse={folder / 'warehouse'}", *SMALL),
-        spark_options=("--master", "local-cluster[2,1,3072]", "--conf", "spark.executor.memory=2g"),
+        spark_options=("--master", "local-cluster[2,1,3072]", "--conf", "spark.executor.memory=2g", *STATISTICS),
+        TZ="Europe/Berlin",
     )
     assert done.returncode == 0, done.stderr[-4000:]
     return Warehouse(spark, load_config(overrides=[f"warehouse={folder / 'warehouse'}"]).warehouse), done
@@ -122,14 +129,21 @@ def test_the_pipeline_runs_on_two_executors_with_two_ranks(on_executors: Warehou
 
 
 @pytest.mark.cluster
-def test_neither_executors_nor_the_future_change_a_table(
+def test_neither_executors_nor_the_time_zone_nor_the_future_change_a_table(
     on_executors: Warehouse, served: Served, digest_of_served: Digests
 ) -> None:
-    """Two executors give what the driver's threads gave without those events, up to where two ranks train as one."""
+    """Two executors in Berlin give what threads in UTC gave without those events, up to where two ranks train."""
     assert on_executors.read(data.EVENTS).count() == served[1].read(data.EVENTS).count() + PLANTED
     found = digests(on_executors, without=("events", "quarantine", *AFTER_TRAINING))
     assert {name for name in found if found[name] != digest_of_served[name]} == set()
     assert set(digest_of_served) - set(found) == {"events", "quarantine", *AFTER_TRAINING}
+
+
+@pytest.mark.cluster
+def test_times_of_writing_are_those_of_the_run(on_executors: Warehouse) -> None:
+    """A time of Berlin that is taken for one of UTC would lie an hour or two off."""
+    now = datetime.now(UTC)
+    assert written_outside(on_executors, now - timedelta(minutes=50), now) == set()
 
 
 @pytest.mark.cluster

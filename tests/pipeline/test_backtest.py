@@ -19,7 +19,7 @@ from recsys.pipeline.job import load_jobs
 from recsys.store import Warehouse
 from tests.support.shops import ROOT, Shop, shop_config
 
-pytestmark = [pytest.mark.spark, pytest.mark.e2e]
+pytestmark = pytest.mark.spark
 
 FIRST, LAST = datetime(2020, 1, 1, tzinfo=UTC), datetime(2020, 1, 20, tzinfo=UTC)
 

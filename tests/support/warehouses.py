@@ -6,12 +6,14 @@ Tables are read without Spark, whose plans over so many small tables would cost 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any
 
 import pyarrow as pa
 from deltalake import DeltaTable
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+from pyspark.sql import functions as F
 
 from recsys.data import Table
 from recsys.store import Warehouse
@@ -59,3 +61,18 @@ def _comparable(column: pa.ChunkedArray) -> list[Any]:
     if pa.types.is_map(column.type):
         return [None if entries is None else sorted(entries) for entries in values]
     return values
+
+
+WRITTEN_AT = ("started_at", "heartbeat_at", "finished_at")
+"""Of `runs`, which has no volatile columns, because all of it tells of the run."""
+
+
+def written_outside(warehouse: Warehouse, began: datetime, ended: datetime) -> set[str]:
+    """Columns that tell when a row was written, and in some row hold another time than that of the run."""
+    found = set()
+    for table in (table for table in all_tables() if warehouse.exists(table)):
+        for name in [name for name in (*table.volatile, *WRITTEN_AT) if name in table.column_names]:
+            if table.column(name).type == "timestamp":
+                outside = ~F.col(name).between(F.lit(began - timedelta(seconds=1)), F.lit(ended))
+                found.update(f"{table.name}.{name}" for _ in warehouse.read(table).where(outside).limit(1).collect())
+    return found
