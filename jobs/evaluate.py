@@ -17,8 +17,10 @@ from recsys.evaluation.day import Day
 from recsys.evaluation.gather import (
     alphas_of,
     broken_rows,
+    check_counts,
     example_users,
     job_seconds,
+    odd_checks,
     position_curve,
     reason_mix,
     reliability_of,
@@ -36,7 +38,7 @@ from recsys.store.views import create_views
 
 @job(
     "evaluate",
-    reads=(*judging.READS, data.QUARANTINE),
+    reads=(*judging.READS, data.QUARANTINE, data.CHECKS),
     writes=(data.METRICS, data.SOURCE_OVERLAP),
     config=(
         "evaluate",
@@ -76,6 +78,7 @@ def report_of(context: Context, day: Day, cold_start: Sequence[dict[str, Any]]) 
     warehouse = context.warehouse
     figures = warehouse.read(data.METRICS, where={"run_date": day.as_of.date()}).collect()  # stages x slices x metrics
     overlap = warehouse.read(data.SOURCE_OVERLAP, where={"run_date": day.as_of.date()}).collect()  # retrievers squared
+    checks = warehouse.read(data.CHECKS, required=False)
     logs = warehouse.path("tensorboard", day.model["model_version"] if day.model else "none")
     return Report(
         as_of=f"{day.as_of:%Y-%m-%d %H:%M} UTC",
@@ -97,6 +100,8 @@ def report_of(context: Context, day: Day, cold_start: Sequence[dict[str, Any]]) 
         sources=source_mix(day.final, day.ranked),
         overlap=[row.asDict() for row in overlap],
         cold_start=cold_start,
+        checks=odd_checks(checks, as_of_key=stamp(day.as_of)),
+        check_counts=check_counts(checks, as_of_key=stamp(day.as_of)),
         seconds=job_seconds(warehouse.read(data.RUNS, required=False), as_of=day.as_of),
     )
 

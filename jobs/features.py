@@ -1,8 +1,8 @@
 """Sum days up and derive what is known of each user and item as of an instant.
 
 Reads events, shown lists, users and items before `as_of`; writes the days of `user_daily` and `item_daily` that are
-missing or stale, and the slice `as_of` of `user_features` and `item_features`, keyed by the public id, and of
-`position_effects`, keyed by position.
+missing or stale, and the slice `as_of` of `user_features` and `item_features`, keyed by the public id, of
+`position_effects`, keyed by position, and of `user_interests`, keyed by `user_id, kind, tag`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import timedelta
 from recsys import data
 from recsys.features import daily
 from recsys.features import entities as features
+from recsys.features.interests import user_interests
 from recsys.features.ladder import days_back
 from recsys.features.positions import position_effects
 from recsys.features.shown import shown_items
@@ -23,7 +24,14 @@ from recsys.store import Clear, Replace, Write, Writes
 @job(
     "features",
     reads=(data.EVENTS, data.IMPRESSIONS, data.USERS, data.ITEMS),
-    writes=(data.USER_DAILY, data.ITEM_DAILY, data.USER_FEATURES, data.ITEM_FEATURES, data.POSITION_EFFECTS),
+    writes=(
+        data.USER_DAILY,
+        data.ITEM_DAILY,
+        data.USER_FEATURES,
+        data.ITEM_FEATURES,
+        data.POSITION_EFFECTS,
+        data.USER_INTERESTS,
+    ),
     config=(
         "ctr_examples.window_days",
         "ctr_examples.instants",
@@ -31,6 +39,8 @@ from recsys.store import Clear, Replace, Write, Writes
         "evaluate.horizon_days",
         "ctr_examples.priors",
         "ctr_examples.prior_window_days",
+        "interests",
+        "signal.weights",
     ),
 )
 def run(context: Context) -> Writes:
@@ -71,7 +81,7 @@ def run(context: Context) -> Writes:
     )
     today_slice = data.slice_of(as_of)
     writes += [Replace(data.USER_FEATURES, of_users, today_slice), Replace(data.ITEM_FEATURES, of_items, today_slice)]
-    return Writes([*writes, _positions(context)])
+    return Writes([*writes, _positions(context), _interests(context)])
 
 
 def _positions(context: Context) -> Write:
@@ -87,6 +97,22 @@ def _positions(context: Context) -> Write:
         found = position_effects(context.keep(persisted(shown)), as_of=as_of)
     where = data.slice_of(as_of)
     return Clear(data.POSITION_EFFECTS, where) if found is None else Replace(data.POSITION_EFFECTS, found, where)
+
+
+def _interests(context: Context) -> Write:
+    """Say what users are interested in, if that is wanted and there is a catalog that has words for it."""
+    settings, as_of, warehouse = context.config.interests, context.as_of, context.warehouse
+    where = data.slice_of(as_of)
+    if not settings.enabled or not warehouse.exists(data.ITEMS):
+        return Clear(data.USER_INTERESTS, where)
+    found = user_interests(
+        events=warehouse.read(data.EVENTS, before=as_of, since=as_of - timedelta(days=settings.window_days)),
+        items=warehouse.read(data.ITEMS, valid_at=as_of),
+        as_of=as_of,
+        weights=context.config.signal.weights,
+        settings=settings,
+    )
+    return Replace(data.USER_INTERESTS, found, where)
 
 
 if __name__ == "__main__":

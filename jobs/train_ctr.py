@@ -1,8 +1,8 @@
 """Train the ranker: one network for each head.
 
 Reads ctr_examples (and its Parquet snapshots) for `as_of`, and the impressions that followed the held-out candidates;
-writes the warehouse's directory `bundles/<model_version>` and last the row of `models`, keyed by `model_version`, that
-makes the version visible.
+writes the warehouse's directory `bundles/<model_version>`, `feature_stats` (keyed by `model_version, head, input,
+statistic`) and last the row of `models`, keyed by `model_version`, that makes the version visible.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from recsys import data
 from recsys.config import stamp, version_of
 from recsys.ctr.fitting import fit_heads, with_inputs
 from recsys.ctr.heads import Heads
+from recsys.ctr.inputs.figures import feature_stats
 from recsys.ctr.ranker import default_baselines
 from recsys.evaluation.choice import decide
 from recsys.features.examples import with_outcomes
@@ -27,7 +28,7 @@ from recsys.store.models import version_row
 @job(
     "train_ctr",
     reads=(data.CTR_EXAMPLES, data.IMPRESSIONS, data.EVENTS, data.POSITION_EFFECTS),
-    writes=(data.MODELS.of("ranker"),),
+    writes=(data.FEATURE_STATS, data.MODELS.of("ranker")),
     config=(
         "train_ctr",
         "ctr_examples",
@@ -86,7 +87,13 @@ def run(context: Context) -> Writes:
         curve=[astuple(point) for point in choice.curve],
     )
     files = [f"{bundle_path}/{name}" for name in checksums]
-    return Writes([Replace(data.MODELS, row, {"model_version": version})], files=files)
+    mine = {"model_version": version}
+    specs = {head: bundle.spec for head, bundle in bundles.items()}
+    stats = feature_stats(specs, like=examples, as_of=as_of, version=version)
+    return Writes(
+        [Replace(data.FEATURE_STATS, stats, {**data.slice_of(as_of), **mine}), Replace(data.MODELS, row, mine)],
+        files=files,
+    )
 
 
 if __name__ == "__main__":

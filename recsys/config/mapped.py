@@ -16,7 +16,9 @@ from recsys.ingest.texts import MOST_VALUES
 
 SECTIONS: Final = (
     "clean",
+    "check",
     "signal",
+    "interests",
     "retrievers",
     "candidates",
     "click_factors",

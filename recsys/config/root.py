@@ -5,13 +5,14 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from recsys import data
+from recsys.checks.settings import CheckSettings
 from recsys.ctr.click_factors import ClickFactorsSettings
 from recsys.ctr.inputs.settings import misfit
 from recsys.ctr.settings import TrainCtrSettings
 from recsys.data import ALL_TYPES
 from recsys.environment import Environment
 from recsys.evaluation.settings import EvaluateSettings
-from recsys.features.settings import CtrExamplesSettings
+from recsys.features.settings import CtrExamplesSettings, InterestsSettings
 from recsys.ingest.dataset import Dataset
 from recsys.ingest.settings import CleanSettings
 from recsys.publishing.settings import PublishSettings
@@ -29,7 +30,9 @@ class Config(Environment):
     """The whole config."""
 
     clean: CleanSettings = CleanSettings()
+    check: CheckSettings = CheckSettings()
     signal: SignalSettings = SignalSettings()
+    interests: InterestsSettings = InterestsSettings()
     retrievers: Retrievers = Field(
         default_factory=defaults,
         description="What proposes items: a list of entries, or a mapping of names that changes the default list",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from recsys.data.checks import CHECK_STATUSES, CHECKS, FEATURE_STATS
 from recsys.data.entities import ITEM_INDEX, ITEMS, USER_INDEX, USERS
 from recsys.data.examples import (
     CTR_EXAMPLES,
@@ -16,7 +17,14 @@ from recsys.data.examples import (
     ctr_examples,
     example_columns,
 )
-from recsys.data.features import ITEM_DAILY, ITEM_FEATURES, POSITION_EFFECTS, USER_DAILY, USER_FEATURES
+from recsys.data.features import (
+    ITEM_DAILY,
+    ITEM_FEATURES,
+    POSITION_EFFECTS,
+    USER_DAILY,
+    USER_FEATURES,
+    USER_INTERESTS,
+)
 from recsys.data.instants import AS_OF_KEY, slice_of, stamp
 from recsys.data.lists import CANDIDATES, INPUT_SKEW, RANKED, RECOMMENDATIONS
 from recsys.data.logs import EVENTS, IMPRESSIONS, QUARANTINE
@@ -37,6 +45,7 @@ ALL: Final[tuple[Table, ...]] = (
     EVENTS,
     IMPRESSIONS,
     QUARANTINE,
+    CHECKS,
     ITEMS,
     USERS,
     USER_INDEX,
@@ -46,9 +55,11 @@ ALL: Final[tuple[Table, ...]] = (
     USER_FEATURES,
     ITEM_FEATURES,
     POSITION_EFFECTS,
+    USER_INTERESTS,
     CANDIDATES,
     CTR_EXAMPLES,
     MODELS,
+    FEATURE_STATS,
     INPUT_SKEW,
     RANKED,
     RECOMMENDATIONS,
@@ -70,6 +81,8 @@ __all__ = [
     "BACKTESTS",
     "BY_NAME",
     "CANDIDATES",
+    "CHECKS",
+    "CHECK_STATUSES",
     "CONTRACT_VERSION",
     "COUNTED_EVENTS",
     "CTR_EXAMPLES",
@@ -80,6 +93,7 @@ __all__ = [
     "EventTypes",
     "EventTypesOrAll",
     "EXAMPLE_FEATURES",
+    "FEATURE_STATS",
     "FEATURE_WINDOWS",
     "IMPRESSIONS",
     "INPUT_SKEW",
@@ -102,6 +116,7 @@ __all__ = [
     "USER_DAILY",
     "USER_FEATURES",
     "USER_INDEX",
+    "USER_INTERESTS",
     "ctr_examples",
     "example_columns",
     "slice_of",

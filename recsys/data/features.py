@@ -125,3 +125,26 @@ POSITION_EFFECTS = Table(
     checks={"effect_is_positive": "effect > 0 AND effect <= 1"},
     retention_days=400,
 )
+
+USER_INTERESTS = Table(
+    name="user_interests",
+    comment="What each user is interested in, in words: the strongest tags of the items that the user touched.",
+    columns=(
+        Column("as_of", "timestamp", "Exclusive upper bound of what was seen (UTC)", nullable=False),
+        AS_OF_KEY,
+        Column("user_id", "string", "Public user id", nullable=False),
+        Column("kind", "string", "What the tag is: category, brand or tag", nullable=False),
+        Column("tag", "string", "The category, the brand, or a tag of the catalog's attributes", nullable=False),
+        Column(
+            "weight",
+            "double",
+            "Decayed TF-IDF as a share of all of the user's tags of this kind; above 0, at most 1",
+            nullable=False,
+        ),
+        Column("rank", "int", "Order among the user's tags of this kind; 1 is the strongest", nullable=False),
+    ),
+    key=("as_of_key", "user_id", "kind", "tag"),
+    partitions=("as_of_key",),
+    checks={"weight_is_share": "weight >= 0 AND weight <= 1"},
+    retention_days=400,
+)

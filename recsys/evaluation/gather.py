@@ -9,11 +9,15 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from recsys.data import CHECK_STATUSES
+
 USERS = 5
 LIST_ROWS = 10
 PAST_ROWS = 5
 MAX_REASONS = 50
 MIX_ROWS = 20
+MAX_CHECKS = 40
+CHECK_INSTANTS = 30
 
 
 def example_users(
@@ -77,6 +81,27 @@ def broken_rows(quarantine: DataFrame) -> list[dict[str, Any]]:
         .limit(MAX_REASONS)
     )
     return [row.asDict() for row in counted.collect()]
+
+
+def odd_checks(checks: DataFrame, *, as_of_key: str) -> list[dict[str, Any]]:
+    """Rows of `checks` of one instant that are not ok, the gravest first."""
+    grave = F.array_position(F.array(*(F.lit(status) for status in CHECK_STATUSES)), F.col("status"))
+    odd = checks.where((F.col("as_of_key") == as_of_key) & (F.col("status") != "ok"))
+    ordered = odd.orderBy(grave.desc(), "table_name", "check_name", "subject").limit(MAX_CHECKS)
+    return [row.asDict() for row in ordered.collect()]
+
+
+def check_counts(checks: DataFrame, *, as_of_key: str) -> list[tuple[str, dict[str, int]]]:
+    """Count the checks of the newest instants up to one by status, the oldest first."""
+    counted = (
+        checks.where(F.col("as_of_key") <= as_of_key)
+        .groupBy("as_of_key")
+        .agg(*(F.count_if(F.col("status") == status).alias(status) for status in CHECK_STATUSES))
+        .orderBy(F.desc("as_of_key"))
+        .limit(CHECK_INSTANTS)
+    )
+    rows = [row.asDict() for row in counted.collect()]
+    return [(row.pop("as_of_key")[:8], row) for row in reversed(rows)]
 
 
 def reason_mix(final: DataFrame) -> list[tuple[str, float]]:

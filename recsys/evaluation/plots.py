@@ -164,6 +164,23 @@ def effect_line(effects: Sequence[tuple[int, float]]) -> str | None:
     return as_png(figure)
 
 
+def check_bars(counts: Sequence[tuple[str, Mapping[str, int]]]) -> str | None:
+    """How many checks were worth a note or failed, a bar per instant; None for a single instant."""
+    if len(counts) < 2:
+        return None
+    figure, axes = blank_axes(6.4, 2.2)
+    below = [0] * len(counts)
+    for status, color in (("stop", "#cf222e"), ("warn", ORANGE), ("note", GREY)):
+        heights = [found.get(status, 0) for _, found in counts]
+        axes.bar(range(len(counts)), heights, bottom=below, color=color, label=status)
+        below = [low + height for low, height in zip(below, heights, strict=True)]
+    axes.set_xticks(range(len(counts)), [name for name, _ in counts], rotation=30, ha="right", fontsize=8)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylabel("checks")
+    axes.legend(frameon=False, fontsize=8, ncols=3)
+    return as_png(figure)
+
+
 def blank_axes(width: float, height: float) -> tuple[Figure, Any]:
     """Make a figure of this size in inches with one pair of axes."""
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")

@@ -13,6 +13,7 @@ from recsys.evaluation.cold_start import item_tiers, user_tiers
 from recsys.evaluation.offpolicy import CORRECTED, ESS, SNIPS
 from recsys.evaluation.plots import (
     alpha_lines,
+    check_bars,
     effect_line,
     overlap_map,
     reliability_lines,
@@ -71,6 +72,10 @@ class Report:
         See `recsys.evaluation.cold_start.crossed`.
     seconds : sequence of (str, float)
         Wall-clock time of each job.
+    checks : sequence of dict
+        Rows of `checks` of the instant that are not ok.
+    check_counts : sequence of (str, dict)
+        Instants, the oldest first, and how many checks of each ended in which status.
     """
 
     as_of: str
@@ -93,6 +98,8 @@ class Report:
     overlap: Sequence[dict[str, Any]] = ()
     cold_start: Sequence[dict[str, Any]] = ()
     seconds: Sequence[tuple[str, float]] = ()
+    checks: Sequence[dict[str, Any]] = ()
+    check_counts: Sequence[tuple[str, Mapping[str, int]]] = ()
 
     @property
     def users(self) -> int:
@@ -195,6 +202,7 @@ def render(report: Report) -> str:
             "alphas": alpha_lines(report.alphas),
             "effects": effect_line(report.effects),
             "overlap": overlap_map(report.overlap),
+            "checks": check_bars(report.check_counts),
         },
     )
 

@@ -147,6 +147,12 @@ def first_event(events: DataFrame) -> datetime | None:
     return None if row is None or row["first"] is None else instant_of(row["first"])
 
 
+def newest_event(events: DataFrame) -> datetime | None:
+    """Return the time of the newest event, if there is one (one value reaches the driver)."""
+    row = events.agg(F.max(F.unix_micros("event_time")).alias("last")).head()
+    return None if row is None or row["last"] is None else instant_of(row["last"])
+
+
 def require_past(events: DataFrame, as_of: datetime) -> None:
     """Check that there is an event before an instant (two values reach the driver).
 

@@ -1,4 +1,4 @@
-"""Settings of `ctr_examples`."""
+"""Settings of `ctr_examples` and of what `features` says of users in words."""
 
 from __future__ import annotations
 
@@ -84,3 +84,14 @@ class CtrExamplesSettings(Section):
                 )
             taken.add(name)
         return self
+
+
+class InterestsSettings(Section):
+    """`interests`: the table `user_interests`, in which `features` says what each user is interested in."""
+
+    enabled: bool = Field(True, description="Whether the table is made")
+    window_days: PositiveInt = Field(90, description="Days before as_of whose events count, by signal.weights")
+    half_life_days: PositiveFloat = Field(30.0, description="Age at which an event counts half")
+    k: PositiveInt = Field(10, description="Tags kept per user and kind (category, brand, tag)")
+    attribute: Identifier = Field("tags", description="Key in the attributes of items that holds further tags")
+    separator: str = Field("|", min_length=1, description="What stands between them")

@@ -63,6 +63,8 @@ def _value_reasons(name: str, source: Source, bounds: Bounds) -> list[Column | N
 
 def _needed(name: str, source: Source) -> bool:
     """Tell whether each row has to bring a value; an anonymous user is known by the session."""
+    if source.columns[name].missing == "quarantine":
+        return True
     if source.table in TIME_COLUMN and name == "user_id":
         return False
     return not data.BY_NAME[source.table].column(name).nullable and name not in _FILLED_IN

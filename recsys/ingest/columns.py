@@ -62,18 +62,46 @@ class ColumnMapping(Section):
         None, min_length=1, max_length=8, description="Splits a text that holds a list (with `explode`)"
     )
 
+    case: Literal["lower", "upper"] | None = Field(None, description="Write a text in this case")
+    decimal: Literal[".", ","] = Field(
+        ".", description="Decimal sign of numbers in texts; with a comma, dots and spaces between digits are dropped"
+    )
+    synonyms: dict[str, str] = Field(
+        default_factory=dict, description="Texts (after `case`) that are written as another one"
+    )
+    missing: Literal["keep", "quarantine", "drop", "constant"] = Field(
+        "keep",
+        description="What becomes of a row without this value: it stays, is refused, is skipped and counted, or gets "
+        "`fill`",
+    )
+    fill: str | int | float | bool | None = Field(None, description="The value of `missing: constant`")
+    flag: bool = Field(False, description="Tell by the attribute COLUMN_missing (true) that the source had no value")
+
     @model_validator(mode="after")
     def _exactly_one(self) -> ColumnMapping:
         given = [name for name in ("column", "literal", "expr") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"give exactly one of column, literal, expr (found {', '.join(given) or 'none'})")
+        if (self.missing == "constant") != (self.fill is not None):
+            raise ValueError("missing: constant and fill go together")
         return self
+
+    @property
+    def changed(self) -> bool:
+        """Whether values are changed, or rows without one are treated apart."""
+        return any(getattr(self, name) != ColumnMapping.model_fields[name].default for name in ADDED[:-1]) or bool(
+            self.synonyms
+        )
 
     def source_columns(self) -> frozenset[str]:
         """Columns of the source that the value is made of."""
         if self.column is not None:
             return frozenset([self.column])
         return referenced_columns(self.expr) if self.expr is not None else frozenset()
+
+
+ADDED: Final = ("case", "decimal", "missing", "fill", "flag", "synonyms")
+"""Fields that mappings did not have before version 0.6; without them a mapping is what it was."""
 
 
 class SourceFormat(Section):

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from recsys import data
 from recsys.errors import ConfigError
-from recsys.ingest.columns import ColumnMapping, SourceFormat, Sql, Zone
+from recsys.ingest.columns import ADDED, ColumnMapping, SourceFormat, Sql, Zone
 from recsys.ingest.expressions import referenced_columns
 from recsys.ingest.literals import is_special
 from recsys.ingest.mappable import LISTABLE, REQUIRED, TIME_COLUMN, MappedTable, mappable_columns
@@ -75,7 +75,13 @@ class Source(Section):
 
     @model_validator(mode="after")
     def _fits_contract(self) -> Source:
-        problems = (*self._column_problems(), *self._list_problems(), *self._kind_problems(), *self._type_problems())
+        problems = (
+            *self._column_problems(),
+            *self._change_problems(),
+            *self._list_problems(),
+            *self._kind_problems(),
+            *self._type_problems(),
+        )
         if problems:
             raise ValueError(f"source {self.name}: {problems[0]}")
         return self
@@ -95,6 +101,21 @@ class Source(Section):
         if self.table == "impressions" and not self.explode and "position" not in self.columns:
             missing.append("position (or explode)")
         return [*found, *([f"{self.table} needs {', '.join(missing)}"] if missing else [])]
+
+    def _change_problems(self) -> list[str]:
+        found = []
+        for name, mapping in {**self.columns, **self.attributes}.items():
+            if mapping.changed and (name in self.explode or mapping.literal is not None):
+                what = "holds a list" if name in self.explode else "is the same in every row"
+                found.append(f"column {name} {what}; case, decimal, synonyms, missing and flag are for single values")
+        found += [
+            f"attribute {name}: flag is for columns of the contract"
+            for name, one in self.attributes.items()
+            if one.flag
+        ]
+        if self.latest_by is not None and self.latest_by.changed:
+            found.append("latest_by compares values as they are; give an expression instead")
+        return found
 
     def _list_problems(self) -> list[str]:
         allowed, found = LISTABLE.get(self.table, ()), []
@@ -199,6 +220,14 @@ _IN_IDS: Final = ("columns", "attributes", "explode", "null_values", "event_type
 """The parts of a source's mapping that decide a row's values, and with them the id of an event that has none."""
 
 
+def _with_added(source: Mapping[str, Any]) -> dict[str, Any]:
+    """A source as an earlier version of the project stored it, with the fields that column mappings gained since."""
+    plain = ColumnMapping(literal="").model_dump(mode="json")
+    added = {name: plain[name] for name in ADDED}
+    parts = {part: source.get(part) or {} for part in ("columns", "attributes")}
+    return {**source, **{part: {name: {**added, **one} for name, one in maps.items()} for part, maps in parts.items()}}
+
+
 def makes_ids(dataset: Dataset) -> bool:
     """Tell whether events of a dataset get an id that is made of their values."""
     return any(source.table == "events" and "event_id" not in source.columns for source in dataset.sources)
@@ -223,7 +252,7 @@ def require_same_ids(now: Dataset, before: Mapping[str, Any]) -> None:
     for source in now.sources:
         if source.table != "events" or "event_id" in source.columns or source.name not in earlier:
             continue
-        plain, known = masked(source.model_dump(mode="json")), earlier[source.name]
+        plain, known = masked(source.model_dump(mode="json")), _with_added(earlier[source.name])
         same = all(plain[key] == known.get(key) for key in _IN_IDS) and now.timezone == before.get("timezone")
         changed += [] if same else [source.name]
     if changed:

@@ -16,6 +16,7 @@ from recsys.ingest import values
 from recsys.ingest.columns import ColumnMapping
 from recsys.ingest.dataset import Source
 from recsys.ingest.mappable import BROKEN, FILE, RAW
+from recsys.ingest.tidy import dropped, flags, tidied
 
 SOURCE_NAME, SKIPPED, REASONS_TEXT, LATEST = "__source_name", "__skipped", "__reasons", "__latest"
 """Helper columns of a mapped row: its source, whether it is skipped, why it is refused, what `latest_by` says."""
@@ -60,8 +61,25 @@ def given_values(frame: DataFrame, source: Source) -> DataFrame:
     picked = _picked(frame, source)
     kinds = {field.name: field.dataType for field in picked.schema.fields}
     _check_kinds(source, kinds)
-    carried = [name for name in picked.columns if not name.startswith(_GIVEN)]
-    return picked.select(*carried, *(_present(name, kinds, source) for name in _names(source)))
+    present = {name: _present(name, kinds, source) for name in _names(source)}
+    missing = {name: present[name].isNull() for name in source.columns}
+    skipped = F.col(SKIPPED) | (~F.col(BROKEN) & dropped(missing, source.columns))
+    flagged = [missing[name].alias(missing_name(name)) for name in flags(source.columns)]
+    return picked.select(
+        *(RAW, FILE, BROKEN, skipped.alias(SKIPPED)),
+        *(_tidied(name, column, kinds, source) for name, column in present.items()),
+        *flagged,
+    )
+
+
+def missing_name(name: str) -> str:
+    """Return the column that says whether the source had no value for a column; there only where that is flagged."""
+    return f"__missing_{name}"
+
+
+def _tidied(name: str, present: Column, kinds: dict[str, T.DataType], source: Source) -> Column:
+    mapping = _mapping(name, source)
+    return (tidied(present, kinds[given_name(name)], mapping) if mapping.changed else present).alias(given_name(name))
 
 
 def _names(source: Source) -> list[str]:

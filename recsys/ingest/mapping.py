@@ -25,9 +25,11 @@ from recsys.ingest.given import (
     given_name,
     given_ref,
     given_values,
+    missing_name,
 )
 from recsys.ingest.mappable import BROKEN, FILE, RAW, TIME_COLUMN, mappable_columns
 from recsys.ingest.rules import Bounds
+from recsys.ingest.tidy import MISSING_SUFFIX, flags
 
 
 def map_source(frame: DataFrame, source: Source, *, timezone: str, bounds: Bounds) -> DataFrame:
@@ -112,10 +114,14 @@ def _ordered(source: Source) -> list[str]:
 
 
 def _attributes(source: Source) -> Column:
-    if not source.attributes:
+    found = {name: F.col(given_ref(f"attributes.{name}")).cast("string") for name in source.attributes}
+    found |= {f"{name}{MISSING_SUFFIX}": _flag(name) for name in flags(source.columns)}
+    if not found:
         return F.lit(None).cast("map<string,string>")
-    pairs = []
     # By name: the order of the mapping must not reach the hash of a row.
-    for name in sorted(source.attributes):
-        pairs += [F.lit(name), F.col(given_ref(f"attributes.{name}")).cast("string")]
+    pairs = [part for name in sorted(found) for part in (F.lit(name), found[name])]
     return F.map_filter(F.create_map(*pairs), lambda _, value: value.isNotNull())
+
+
+def _flag(name: str) -> Column:
+    return F.when(F.col(missing_name(name)), F.lit("true"))

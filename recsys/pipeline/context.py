@@ -39,6 +39,8 @@ class Context:
         The whole config as JSON, to be stored with the run's results.
     until_committed : ExitStack
         What is closed once everything is committed, or the run has failed.
+    run_id : str
+        The run's id in `runs`; empty outside of a run.
     """
 
     spark: SparkSession
@@ -48,6 +50,7 @@ class Context:
     recorder: Recorder
     resolved: str
     until_committed: ExitStack = field(default_factory=ExitStack)
+    run_id: str = ""
 
     @classmethod
     def of(cls, spark: SparkSession, config: Config, as_of: datetime) -> Self:

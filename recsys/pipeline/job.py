@@ -176,7 +176,8 @@ def execute(job: Job, spark: SparkSession, config: Config, as_of: datetime) -> R
         )
         run = Run(job.name, job.writes, as_of=as_of, source=source, warehouse=warehouse, hold=hold, result=result)
         with ExitStack() as kept:
-            run.commit(job(Context(spark, config, as_of, warehouse, recorder, config_json(config), kept)))
+            resolved = config_json(config)
+            run.commit(job(Context(spark, config, as_of, warehouse, recorder, resolved, kept, hold.run_id)))
     return result
 
 

@@ -22,6 +22,7 @@ ROOMS = (
     ("recsys.spark",),
     ("recsys.data",),
     ("recsys.ingest",),
+    ("recsys.checks",),
     ("recsys.features",),
     ("recsys.retrieval",),
     ("recsys.ctr",),
@@ -39,7 +40,18 @@ ROOMS = (
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 LOGIC = tuple(
     f"recsys.{name}"
-    for name in ["ingest", "features", "retrieval", "ctr", "rerank", "publishing", "evaluation", "tuning", "synthetic"]
+    for name in [
+        "ingest",
+        "checks",
+        "features",
+        "retrieval",
+        "ctr",
+        "rerank",
+        "publishing",
+        "evaluation",
+        "tuning",
+        "synthetic",
+    ]
 )
 SHARED = ("recsys.spark.share",)
 """What logic may use of the session's module: an object for all executors."""

@@ -70,6 +70,15 @@ def test_means_are_over_finite_values(rows: DataFrame) -> None:
     assert not number.indicator
 
 
+def test_scales_and_fills_are_those_of_the_finite_values(rows: DataFrame) -> None:
+    """Prices are 1 and 3 as often; numbers are 1, 1, 2, 3: a quarter at either end draws 3 in to 2."""
+    ranged = _input("price", "numeric", "minmax", missing="median")
+    drawn = InputSpec(name="drawn", source="number", kind="numeric", transform="zscore", winsorize=0.25)
+    price, number = fit_spec(rows, [ranged, drawn]).inputs
+    assert (price.mean, price.std, price.fill, price.indicator) == (1.0, 2.0, 1.0, True)
+    assert (number.low, number.high, number.mean, number.std) == (1.0, 2.0, 1.5, 0.5)
+
+
 def test_one_value_and_nulls_tell_something(rows: DataFrame) -> None:
     (once,) = fit_spec(rows, [_input("once", "numeric", "zscore")]).inputs
     assert (once.mean, once.std, once.indicator) == (3.0, 1.0, True)

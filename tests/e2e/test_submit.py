@@ -27,7 +27,7 @@ PLANTED = 60
 STATISTICS = [
     part for what in ("collect", "skipping") for part in ("--conf", f"spark.databricks.delta.stats.{what}=true")
 ]
-AFTER_TRAINING = ("models", "ranked", "recommendations", "metrics", "source_overlap")
+AFTER_TRAINING = ("models", "feature_stats", "ranked", "recommendations", "metrics", "source_overlap")
 """Tables that differ where two ranks train instead of one, or where more is known of what came later."""
 
 

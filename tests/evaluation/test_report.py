@@ -218,3 +218,13 @@ def test_curves_are_read_from_logs(tmp_path: Path) -> None:
     assert training_curves(str(tmp_path)) == {"valid_logloss": [(1, 0.5), (2, 0.25)]}
     assert training_curves(str(tmp_path / "absent")) == {}
     assert training_curves("s3://bucket/logs") == {}
+
+
+def test_checks_are_shown_with_their_history() -> None:
+    row = {"status": "warn", "table_name": "events", "check_name": "volume", "subject": "", "message": "10 <rows>"}
+    counts = [("20200109", {"warn": 0, "note": 1}), ("20200110", {"warn": 1, "note": 1})]
+    empty = {"as_of": "2020-01-10 00:00 UTC", "horizon_days": 7, "stages": STAGES, "figures": ()}
+    html = made.render(made.Report(**empty, checks=[row], check_counts=counts))
+    assert "Checks of the data" in html and "10 &lt;rows&gt;" in html
+    assert pictures(html) == pictures(made.render(made.Report(**empty))) + 1
+    assert "All are ok." in made.render(made.Report(**empty, check_counts=counts[:1]))

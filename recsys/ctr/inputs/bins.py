@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.ctr.inputs.seen import Profile
-from recsys.ctr.inputs.values import as_numbers, as_text, nulls
+from recsys.ctr.inputs.values import LOGGED, as_numbers, as_text, nulls
 
 NULL_BIN = 0
 COUNTED = "name string, value double, n bigint"
@@ -52,7 +52,7 @@ def rounded(item: Item, column: pa.Array) -> Floats:
     """
     values = as_numbers(column, item.name)
     values = np.where(np.isfinite(values), values, np.nan)
-    if item.transform == "log_zscore":
+    if item.transform in LOGGED:
         values = np.sign(values) * np.log1p(np.abs(values))
     size = np.abs(values)
     with np.errstate(divide="ignore", invalid="ignore"):

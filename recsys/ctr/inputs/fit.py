@@ -25,6 +25,7 @@ from recsys.ctr.inputs.passes import (
     vocabularies,
 )
 from recsys.ctr.inputs.profiles import BINS, profile
+from recsys.ctr.inputs.scaling import scaled
 from recsys.ctr.inputs.seen import DroppedInput
 from recsys.ctr.inputs.settings import InputSpec, contradiction
 from recsys.ctr.inputs.spec import FIRST_ID, EmbeddingTable, FittedInput, FittedSpec
@@ -82,7 +83,7 @@ def fit_spec(df: DataFrame, inputs: Sequence[InputSpec]) -> FittedSpec:
     }
     places = moments(df, {item.source: _width(item, stats) for item in kept if item.kind == "vector"})
     owners = dict.fromkeys(item.shares or item.name for item in kept if item.transform in EMBEDDED)
-    fitted = [_fitted(item, stats, limits.get(item.name, ()), places) for item in kept]
+    fitted = [_fitted(item, stats, limits.get(item.name, ()), places, numbers.get(item.name, ())) for item in kept]
     return FittedSpec(
         inputs=tuple(fitted),
         tables=tuple(_table(by_name[name], values.get(name, ()), len(limits.get(name, ()))) for name in owners),
@@ -137,17 +138,19 @@ def _length(item: InputSpec, stats: Row) -> int:
 
 
 def _fitted(
-    item: InputSpec, stats: Row, limits: tuple[float, ...], places: Mapping[str, tuple[tuple[float, float], ...]]
+    item: InputSpec,
+    stats: Row,
+    limits: tuple[float, ...],
+    places: Mapping[str, tuple[tuple[float, float], ...]],
+    counts: Sequence[tuple[float, int]],
 ) -> FittedInput:
     embedded = item.transform in EMBEDDED
     values: dict[str, Any] = {}
     if item.kind == "numeric" and not embedded:
-        std = _rounded(stats[f"{item.name}__std"])
-        values = {
-            "mean": _rounded(stats[f"{item.name}__mean"]),
-            "std": std if std > 0 else 1.0,
-            "indicator": stats[f"{item.name}__known"] < stats[ROWS],
-        }
+        mean, std = (stats[f"{item.name}__{which}"] for which in ("mean", "std"))
+        values = {name: _rounded_all(value) for name, value in scaled(item, counts, mean=mean, std=std).items()}
+        values["std"] = values["std"] if values["std"] > 0 else 1.0
+        values["indicator"] = stats[f"{item.name}__known"] < stats[ROWS]
     if item.kind == "vector":
         values = {
             "means": tuple(_rounded(mean) for mean, _ in places[item.source]),
@@ -161,9 +164,8 @@ def _fitted(
         transform=item.transform,
         table=(item.shares or item.name) if embedded else None,
         length=_length(item, stats),
-        boundaries=limits,
         l2=item.l2,
-        **values,
+        **{"boundaries": limits, **values},
     )
 
 
@@ -173,6 +175,12 @@ def _table(owner: InputSpec, vocabulary: tuple[str, ...], limits: int) -> Embedd
     return EmbeddingTable(
         owner.name, owner.width, FIRST_ID + (owner.buckets if owner.transform == "hash" else limits + 1)
     )
+
+
+def _rounded_all(value: float | tuple[float, ...] | None) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_rounded(one) for one in value)
+    return None if value is None else _rounded(value)
 
 
 def _rounded(value: float) -> float:

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from recsys.ctr.inputs.bins import COUNTED, count_values
 from recsys.ctr.inputs.settings import InputSpec
 from recsys.ctr.inputs.spec import FittedInput
+from recsys.ctr.inputs.values import LOGGED
 
 SIGNIFICANT_DIGITS = 6
 """Fitted numbers are rounded to this, so that the order of a sum does not show."""
@@ -46,7 +47,7 @@ def _finite(value: Column) -> Column:
 
 def _number(item: InputSpec | FittedInput) -> Column:
     finite = _finite(F.col(item.source).cast("double"))
-    return F.signum(finite) * F.log1p(F.abs(finite)) if item.transform == "log_zscore" else finite
+    return F.signum(finite) * F.log1p(F.abs(finite)) if item.transform in LOGGED else finite
 
 
 def text(item: InputSpec | FittedInput) -> Column:

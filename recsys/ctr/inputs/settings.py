@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
 from recsys.data import AttributeFeature, Column, RetrieverFeature
-from recsys.settings import Identifier, NonNegativeFloat, PositiveInt, Section, nearest, problem
+from recsys.settings import Identifier, NonNegativeFloat, PositiveFloat, PositiveInt, Section, nearest, problem
 
-NumericTransform = Literal["zscore", "log_zscore", "buckets"]
+NumericTransform = Literal["zscore", "log_zscore", "minmax", "robust", "quantile", "log", "buckets"]
+NUMERIC_TRANSFORMS = get_args(NumericTransform)
 
 _CATEGORIES = ("string", "int", "bigint", "boolean", "date")
 _FITTING = {
@@ -31,9 +32,9 @@ class InputSpec(Section):
     kind: Literal["categorical", "numeric", "sequence", "multi_hot", "vector"] = Field(
         description="What the column holds: a value, a number, an ordered list of values, a set of them, or an embedding"
     )
-    transform: Literal["vocabulary", "hash", "zscore", "log_zscore", "buckets"] = Field(
-        description="What becomes of it"
-    )
+    transform: Literal[
+        "vocabulary", "hash", "zscore", "log_zscore", "minmax", "robust", "quantile", "log", "buckets"
+    ] = Field(description="What becomes of it")
     width: PositiveInt = Field(8, description="Embedding width; numeric inputs have an embedding only with buckets")
     buckets: PositiveInt = Field(10_000, description="Hash buckets, or quantile buckets of a numeric input")
     min_count: PositiveInt = Field(5, description="Rarer values share one id")
@@ -44,12 +45,33 @@ class InputSpec(Section):
     )
     shares: Identifier | None = Field(None, description="Input whose vocabulary and embedding this one uses")
     l2: NonNegativeFloat | None = Field(None, description="L2 on its embedding; null: that of the training")
+    missing: Literal["mean", "median", "most_frequent", "constant"] = Field(
+        "mean", description="What stands for a number that is null, besides a second input that says so"
+    )
+    fill: float | None = Field(None, description="The number of `missing: constant`, as the column has it")
+    winsorize: Annotated[float, Field(gt=0, lt=0.5)] | None = Field(
+        None, description="Share of a number's values at either end that are drawn in to the quantile there"
+    )
+    robust_z: PositiveFloat | None = Field(
+        None,
+        description="Numbers further from the median are drawn in, in units of the median distance from it (/ .6745)",
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> InputSpec:
-        numeric = self.transform in ("zscore", "log_zscore", "buckets")
+        numeric = self.transform in NUMERIC_TRANSFORMS
         if (self.kind in ("numeric", "vector")) != numeric or (self.kind == "vector" and self.transform != "zscore"):
             raise ValueError(f"input {self.name}: transform {self.transform} does not fit kind {self.kind}")
+        plain = self.kind == "numeric" and self.transform != "buckets"
+        changed = self.missing != "mean" or self.winsorize is not None or self.robust_z is not None
+        if changed and not plain:
+            raise ValueError(
+                f"input {self.name}: missing, winsorize and robust_z are for numbers that are not in buckets"
+            )
+        if (self.missing == "constant") != (self.fill is not None):
+            raise ValueError(f"input {self.name}: missing: constant and fill go together")
+        if self.winsorize is not None and self.robust_z is not None:
+            raise ValueError(f"input {self.name}: give winsorize or robust_z, not both")
         return self
 
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from recsys.ctr.inputs.lists import Lists
 from recsys.ctr.inputs.seen import DroppedInput, Profile
-from recsys.ctr.inputs.values import Array, as_numbers, as_text, hashed, nulls, one_chunk
+from recsys.ctr.inputs.values import LOGGED, Array, as_numbers, as_text, hashed, nulls, one_chunk
 from recsys.errors import ConfigError, DataError
 
 NULL_ID = 0
@@ -61,6 +61,12 @@ class FittedInput:
         L2 on its embedding rows; None for that of the training.
     means, stds : tuple of float
         Of each place of a vector.
+    low, high : float, optional
+        What numbers are drawn in to, on the scale of the transform, before they are standardized.
+    fill : float, optional
+        What stands for null, on the same scale; None for 0 in the end.
+    boundaries, ranks : tuple of float
+        Where buckets begin; of a quantile scale its points, from 0 to 1.
     """
 
     name: str
@@ -76,6 +82,10 @@ class FittedInput:
     l2: float | None = None
     means: tuple[float, ...] = ()
     stds: tuple[float, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    fill: float | None = None
+    ranks: tuple[float, ...] = ()
 
     @property
     def dense(self) -> list[str]:
@@ -211,12 +221,24 @@ class FittedSpec:
             ids = np.searchsorted(np.asarray(item.boundaries), values, side="right") + FIRST_ID
             out[item.name] = np.where(null, NULL_ID, ids).astype(np.int32)
             return
-        if item.transform == "log_zscore":
+        if item.transform in LOGGED:
             values = np.sign(values) * np.log1p(np.abs(values))
-        z = np.clip((values - item.mean) / item.std, -LARGEST_Z, LARGEST_Z)
-        out[item.name] = np.where(null, 0.0, z).astype(np.float32)
+        if item.fill is not None:
+            values = np.where(null, item.fill, values)
+        if item.low is not None:
+            values = np.clip(values, item.low, item.high)
+        scaled = _scaled(item, values)
+        out[item.name] = (np.where(null, 0.0, scaled) if item.fill is None else scaled).astype(np.float32)
         if item.indicator:
             out[item.name + MISSING_SUFFIX] = null.astype(np.float32)
+
+
+def _scaled(item: FittedInput, values: Array) -> Array:
+    """Numbers on the scale of a network: 0 to 1 by range or by rank, else standardized."""
+    if item.transform == "quantile":
+        return np.interp(values, item.boundaries, item.ranks)
+    z = (values - item.mean) / item.std
+    return np.clip(z, 0.0, 1.0) if item.transform == "minmax" else np.clip(z, -LARGEST_Z, LARGEST_Z)
 
 
 def _vector(item: FittedInput, column: pa.Array) -> dict[str, Array]:

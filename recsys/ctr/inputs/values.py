@@ -14,6 +14,9 @@ from recsys.errors import DataError
 
 _HASH_KEY = "recsys-spec-v1!!"
 
+LOGGED = ("log_zscore", "log")
+"""Transforms that take the logarithm of 1 + a number first, with its sign."""
+
 Array = npt.NDArray[Any]
 
 
