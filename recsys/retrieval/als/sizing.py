@@ -71,7 +71,7 @@ def fit_for(
     chosen_rank = rank or _rank(size.interactions, most=_MOST_RANK if implicit else _MOST_RANK_OF_RATINGS)
     if not implicit:
         per_row = size.interactions / (size.users + size.items)
-        chosen_reg = _between(_rounded(0.3 / cbrt(per_row)), _RATING_REG) if reg is None else reg
+        chosen_reg = _between(0.3 / cbrt(per_row), _RATING_REG) if reg is None else reg
         return Fit(chosen_rank, iterations or ITERATIONS_OF_RATINGS, chosen_reg, alpha or 0.0)
     if alpha is None:
         confidence = _between(_SHARE * size.users * size.items / size.interactions, _ALPHA)
