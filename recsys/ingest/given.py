@@ -15,7 +15,7 @@ from recsys.errors import ConfigError
 from recsys.ingest import values
 from recsys.ingest.columns import ColumnMapping
 from recsys.ingest.dataset import Source
-from recsys.ingest.mappable import BROKEN, FILE, RAW
+from recsys.ingest.mappable import BROKEN, FILE, IDS, RAW
 
 SOURCE_NAME, SKIPPED, REASONS_TEXT, LATEST = "__source_name", "__skipped", "__reasons", "__latest"
 """Helper columns of a mapped row: its source, whether it is skipped, why it is refused, what `latest_by` says."""
@@ -130,13 +130,38 @@ def _check_kinds(source: Source, kinds: dict[str, T.DataType]) -> None:
 
 
 def _present(name: str, kinds: dict[str, T.DataType], source: Source) -> Column:
-    kind, ref, nothing = kinds[given_name(name)], given_ref(name), source.null_values
+    kind, ref, mapping = kinds[given_name(name)], given_ref(name), _mapping(name, source)
+    canonical = name in IDS and not mapping.as_written
+
+    def present(value: str, found: T.DataType) -> str:
+        text = values.present(value, found, source.null_values, checked=source.format.type in ("csv", "json"))
+        return values.present_id(text, found) if canonical else text
+
     if name not in source.explode:
-        return F.expr(values.present(ref, kind, nothing)).alias(given_name(name))
-    separator = _mapping(name, source).separator
+        return F.expr(present(ref, kind)).alias(given_name(name))
+    separator = mapping.separator
     if separator is not None:
         # Split by Java's rules for a literal text, keeping empty ends: they are elements too.
         pattern = literal(f"\\Q{separator.replace(_UNQUOTE, _QUOTED_UNQUOTE)}\\E")
         ref, kind = f"split({ref}, {pattern}, -1)", T.ArrayType(T.StringType())
     element = kind.elementType if isinstance(kind, T.ArrayType) else T.StringType()
-    return F.expr(f"transform({ref}, x -> {values.present('x', element, nothing)})").alias(given_name(name))
+    if mapping.field is not None:
+        ref, element = f"transform({ref}, x -> {_field('x', mapping.field, element)})", _inner(element, mapping.field)
+    return F.expr(f"transform({ref}, x -> {present('x', element)})").alias(given_name(name))
+
+
+def _field(element: str, field: str, kind: T.DataType) -> str:
+    """SQL for a field of an object, which is a structure, or a JSON text."""
+    steps = field.split(".")
+    if isinstance(kind, T.StringType):
+        # The quotes of a path in brackets can't be escaped.
+        return f"get_json_object({element}, {literal('$' + ''.join(f'.{step}' for step in steps))})"
+    return ".".join([element, *(quote(step) for step in steps)])
+
+
+def _inner(kind: T.DataType, field: str) -> T.DataType:
+    for step in field.split("."):
+        if not isinstance(kind, T.StructType):
+            break
+        kind = kind[step].dataType
+    return kind

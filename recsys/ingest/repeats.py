@@ -21,13 +21,15 @@ from recsys.ingest.mappable import FILE
 KEY_HASH = "__key_hash"
 PART = "__part"
 _ID_DIGITS = 32
+_NEXT, _NULL, _ESCAPE = "\x01", "\x02", "\x03"
+"""In the text that is hashed: between two values, in place of a null, before one of the three within a value."""
 
 
 def content_hash(frame: DataFrame, columns: Sequence[str]) -> Column:
     """Return 128 bits of SHA-256 over the values of columns, as hexadecimal digits; null and empty differ."""
     kinds = {field.name: field.dataType for field in frame.schema.fields}
-    texts = [F.coalesce(_as_text(name, kinds[name]), F.lit("\x02")) for name in columns]
-    return F.substring(F.sha2(F.concat_ws("\x01", *texts), 256), 1, _ID_DIGITS)
+    texts = [F.coalesce(_as_text(name, kinds[name]), F.lit(_NULL)) for name in columns]
+    return F.substring(F.sha2(F.concat_ws(_NEXT, *texts), 256), 1, _ID_DIGITS)
 
 
 def _as_text(name: str, kind: T.DataType) -> Column:
@@ -35,7 +37,12 @@ def _as_text(name: str, kind: T.DataType) -> Column:
         return F.unix_micros(name).cast("string")
     if isinstance(kind, (T.ArrayType, T.MapType)):
         return F.to_json(name)
-    return F.col(name).cast("string")
+    text = F.col(name).cast("string")
+    if not isinstance(kind, T.StringType):
+        return text
+    # A value may hold the very marks that stand between values and for null.
+    marked = text.contains(_NEXT) | text.contains(_NULL) | text.contains(_ESCAPE)
+    return F.when(marked, F.regexp_replace(text, f"[{_NEXT}-{_ESCAPE}]", f"{_ESCAPE}$0")).otherwise(text)
 
 
 def key_hash(columns: Sequence[str]) -> Column:

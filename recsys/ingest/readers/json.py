@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from typing import Final
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -14,23 +16,53 @@ from recsys.ingest.dataset import Source
 from recsys.ingest.encodings import java_name
 from recsys.ingest.files import InputFile
 from recsys.ingest.mappable import BROKEN, FILE, RAW
-from recsys.ingest.readers.common import CORRUPT, NEAR, encoded_reader, missing_column, reader, with_origin
+from recsys.ingest.readers.common import (
+    CORRUPT,
+    NEAR,
+    encoded_reader,
+    missing_column,
+    named,
+    places,
+    reader,
+    require_columns,
+    with_origin,
+)
+from recsys.ingest.readers.heads import head, marked_encoding
+from recsys.ingest.values import SPACES, trimmed
 from recsys.settings import closest
 
 _HEAD_LINES: Final = 500
+_LINE, _RECORD = "__line", "__record"
+_ENDS: Final = "," + SPACES
+"""What may follow an object on its line: programs that print a list put commas there."""
 
 
-def read_json(spark: SparkSession, source: Source, path: str, files: list[InputFile]) -> DataFrame:
+def read_json(spark: SparkSession, source: Source, files: Sequence[InputFile]) -> DataFrame:
     """Open files of one JSON object per line; see `recsys.ingest.readers.open_source`."""
     names = sorted(source.source_columns())
+    require_columns(source, names)
     schema = _schema(source, names)
-    if java_name(source.format.encoding) != "UTF-8":
-        encoded = encoded_reader(spark, source, files).schema(schema).option("lineSep", "\n")
-        frame = encoded.option("columnNameOfCorruptRecord", CORRUPT).json(path)
-        return with_origin(frame, names, F.col(CORRUPT).isNotNull())
-    lines = reader(spark, files).text(path)
+    declared = java_name(source.format.encoding)
+    encoding = declared if declared != "UTF-8" else marked_encoding(head(spark, _first(files)), declared)
+    if encoding != "UTF-8":
+        encoded = _encoded(spark, files, encoding).schema(schema)
+        frame = encoded.option("columnNameOfCorruptRecord", CORRUPT).json(places(files))
+        return with_origin(frame, named(names), F.col(CORRUPT).isNotNull())
+    lines = reader(spark, files).text(places(files))
     _check_keys(source, names, lines)
     return _parsed(lines, names, schema)
+
+
+def _first(files: Sequence[InputFile]) -> InputFile:
+    return next((file for file in files if file.size), files[0])
+
+
+def _encoded(spark: SparkSession, files: Sequence[InputFile], encoding: str) -> DataFrameReader:
+    if encoding in ("UTF-16", "UTF-32"):
+        # Without an order of bytes Spark can't tell the end of a line.
+        big = head(spark, _first(files)).startswith((b"\xfe\xff", b"\x00\x00\xfe\xff"))
+        encoding += "BE" if big else "LE"
+    return encoded_reader(spark, files, encoding).options(encoding=encoding, lineSep="\n")
 
 
 def _schema(source: Source, names: list[str]) -> T.StructType:
@@ -40,15 +72,40 @@ def _schema(source: Source, names: list[str]) -> T.StructType:
 
 
 def _parsed(lines: DataFrame, names: list[str], schema: T.StructType) -> DataFrame:
-    record = F.from_json("value", schema, {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT})
-    parsed = lines.where(F.length(F.trim("value")) > 0).select(
-        F.col("value").alias(RAW), F.col("_metadata.file_path").alias(FILE), record.alias("__record")
-    )
+    how = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
+    tidy = lines.select(F.col("value").alias(RAW), F.col("_metadata.file_path").alias(FILE), _tidy().alias(_LINE))
+    parsed = tidy.where(F.col(_LINE) != "").select("*", F.from_json(_LINE, schema, how).alias(_RECORD))
+    record, line = F.col(_RECORD), F.col(_LINE)
     # Spark takes the first object of a list, and ignores what follows an object: neither is one object per line.
-    whole = F.ltrim(F.col(RAW)).startswith("{") & F.rtrim(F.col(RAW)).endswith("}")
-    broken = F.col("__record").isNull() | F.col("__record").getField(CORRUPT).isNotNull() | ~whole
-    columns = [F.col("__record").getField(name).alias(name) for name in names]
+    whole = line.startswith("{") & line.endswith("}") & _single(line)
+    broken = record.isNull() | record.getField(CORRUPT).isNotNull() | ~whole
+    columns = [record.getField(name).alias(name) for name in names]
     return parsed.select(*columns, RAW, FILE, broken.alias(BROKEN))
+
+
+def _tidy() -> Column:
+    """A line without white space and commas around its object, and without the brackets of a list over many lines."""
+    value = F.col("value")
+    plain = value.startswith("{") & value.endswith("}")
+    inner = F.expr(trimmed(trimmed("value"), ends=_ENDS))
+    opens = inner.startswith("[") & ~inner.endswith("]")
+    closes = inner.startswith("{") & inner.endswith("}]")
+    bare = (
+        F.when(inner.isin("[", "]"), "")
+        .when(opens, F.expr(f"substr({trimmed(trimmed('value'), ends=_ENDS)}, 2)"))
+        .when(closes, F.expr(f"left({trimmed(trimmed('value'), ends=_ENDS)}, length(value) - 1)"))
+    )
+    return F.when(plain, value).otherwise(F.coalesce(bare, inner))
+
+
+def _single(line: Column) -> Column:
+    """Whether a line holds no more than one object; only lines with an inner `}` are looked at again."""
+    listed = F.concat(F.lit("["), line, F.lit("]"))
+    count = F.json_array_length(listed)
+    # Counting is strict: it knows no NaN.
+    lenient = F.size(F.from_json(listed, T.ArrayType(T.StructType([T.StructField("a", T.StringType())]))))
+    more = F.instr(line, "}") < F.length(line)
+    return ~more | (F.coalesce(count, lenient) == 1)
 
 
 def _check_keys(source: Source, names: list[str], lines: DataFrame) -> None:
@@ -57,11 +114,11 @@ def _check_keys(source: Source, names: list[str], lines: DataFrame) -> None:
     Raises
     ------
     DataError
-        If a key is missing and another one is so close that the mapping must mean it.
+        If a key is missing from all lines and another one is so close that the mapping must mean it.
     """
     keys: set[str] = set()
     # One task reads file after file until it has enough lines; Spark alone would start with a part and come back.
-    for row in lines.coalesce(1).limit(_HEAD_LINES).collect():
+    for row in lines.select(_tidy().alias("value")).coalesce(1).limit(_HEAD_LINES).collect():
         try:
             record = json.loads(row["value"])
         except ValueError:
@@ -71,6 +128,11 @@ def _check_keys(source: Source, names: list[str], lines: DataFrame) -> None:
         if name in keys:
             continue
         close = closest(name, keys - set(names), cutoff=NEAR)
-        if close:
+        if close and not _occurs(lines, name):
             raise missing_column(source, name, keys, close)
         progress.note(f"source {source.name}: no {name} in the first {_HEAD_LINES} lines; taken as an optional key")
+
+
+def _occurs(lines: DataFrame, name: str) -> bool:
+    """Look for a key in all lines, as text."""
+    return not lines.where(F.col("value").rlike(f'"{re.escape(name)}"[ \t]*:')).limit(1).isEmpty()
