@@ -3,8 +3,8 @@
     python -m benchmarks.fuzz [--rows 10000] [--seed 1] [--avro]
 
 Writes `--rows` rows of events in each of csv, json, Parquet and ORC (and Avro with `--avro`, for which Spark fetches
-its module), of which about two thirds are spoilt in some way by a seeded generator, and runs `clean` over them. Then one
-more file of each comes, and `clean` runs again over the grown folder. The last line on stdout is one JSON object:
+its module), of which about two thirds are spoilt in some way by a seeded generator, and runs `clean` over them. Then
+one more file of each comes, and `clean` runs again over the grown folder. The last line on stdout is one JSON object:
 `unaccounted` is the number of rows that are neither in `events` nor in `quarantine` (as many copies as it says), and
 `counted_twice` how many refused rows the second run counted that the first one had counted already.
 """

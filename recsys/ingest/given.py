@@ -61,7 +61,10 @@ def given_values(frame: DataFrame, source: Source) -> DataFrame:
     kinds = {field.name: field.dataType for field in picked.schema.fields}
     _check_kinds(source, kinds)
     carried = [name for name in picked.columns if not name.startswith(_GIVEN)]
-    return picked.select(*carried, *(_present(name, kinds, source) for name in _names(source)))
+    # In two steps: each uses a value several times.
+    texts = picked.select(*carried, *(_text(name, kinds, source) for name in _names(source)))
+    kinds = {field.name: field.dataType for field in texts.schema.fields}
+    return texts.select(*carried, *(_present(name, kinds, source) for name in _names(source)))
 
 
 def _names(source: Source) -> list[str]:
@@ -129,25 +132,29 @@ def _check_kinds(source: Source, kinds: dict[str, T.DataType]) -> None:
             )
 
 
-def _present(name: str, kinds: dict[str, T.DataType], source: Source) -> Column:
+def _text(name: str, kinds: dict[str, T.DataType], source: Source) -> Column:
+    """The texts of a column trimmed, and of one that holds lists an array of them."""
     kind, ref, mapping = kinds[given_name(name)], given_ref(name), _mapping(name, source)
-    canonical = name in IDS and not mapping.as_written
-
-    def present(value: str, found: T.DataType) -> str:
-        text = values.present(value, found, source.null_values, checked=source.format.type in ("csv", "json"))
-        return values.present_id(text, found) if canonical else text
-
+    checked = source.format.type in ("csv", "json")
     if name not in source.explode:
-        return F.expr(present(ref, kind)).alias(given_name(name))
-    separator = mapping.separator
-    if separator is not None:
+        return F.expr(values.as_text(ref, kind, checked=checked)).alias(given_name(name))
+    if mapping.separator is not None:
         # Split by Java's rules for a literal text, keeping empty ends: they are elements too.
-        pattern = literal(f"\\Q{separator.replace(_UNQUOTE, _QUOTED_UNQUOTE)}\\E")
+        pattern = literal(f"\\Q{mapping.separator.replace(_UNQUOTE, _QUOTED_UNQUOTE)}\\E")
         ref, kind = f"split({ref}, {pattern}, -1)", T.ArrayType(T.StringType())
-    element = kind.elementType if isinstance(kind, T.ArrayType) else T.StringType()
+    element, value = kind.elementType if isinstance(kind, T.ArrayType) else T.StringType(), "x"
     if mapping.field is not None:
-        ref, element = f"transform({ref}, x -> {_field('x', mapping.field, element)})", _inner(element, mapping.field)
-    return F.expr(f"transform({ref}, x -> {present('x', element)})").alias(given_name(name))
+        value, element = _field("x", mapping.field, element), _inner(element, mapping.field)
+    return F.expr(f"transform({ref}, x -> {values.as_text(value, element, checked=checked)})").alias(given_name(name))
+
+
+def _present(name: str, kinds: dict[str, T.DataType], source: Source) -> Column:
+    kind, ref = kinds[given_name(name)], given_ref(name)
+    identifies = name in IDS and not _mapping(name, source).as_written
+    if name in source.explode and isinstance(kind, T.ArrayType):
+        one = values.present("x", kind.elementType, source.null_values, identifies=identifies)
+        return F.expr(f"transform({ref}, x -> {one})").alias(given_name(name))
+    return F.expr(values.present(ref, kind, source.null_values, identifies=identifies)).alias(given_name(name))
 
 
 def _field(element: str, field: str, kind: T.DataType) -> str:

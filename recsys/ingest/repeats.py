@@ -22,14 +22,23 @@ KEY_HASH = "__key_hash"
 PART = "__part"
 _ID_DIGITS = 32
 _NEXT, _NULL, _ESCAPE = "\x01", "\x02", "\x03"
+_MARKS = f"[{_NEXT}-{_ESCAPE}]"
 """In the text that is hashed: between two values, in place of a null, before one of the three within a value."""
 
 
 def content_hash(frame: DataFrame, columns: Sequence[str]) -> Column:
     """Return 128 bits of SHA-256 over the values of columns, as hexadecimal digits; null and empty differ."""
     kinds = {field.name: field.dataType for field in frame.schema.fields}
-    texts = [F.coalesce(_as_text(name, kinds[name]), F.lit(_NULL)) for name in columns]
-    return F.substring(F.sha2(F.concat_ws(_NEXT, *texts), 256), 1, _ID_DIGITS)
+    texts = [_as_text(name, kinds[name]) for name in columns]
+    # A value may hold the very marks that stand between values and for null.
+    marked = F.concat_ws("", *texts).rlike(_MARKS)
+    escaped = [F.regexp_replace(text, _MARKS, f"{_ESCAPE}$0") for text in texts]
+    joined = F.when(marked, _joined(escaped)).otherwise(_joined(texts))
+    return F.substring(F.sha2(joined, 256), 1, _ID_DIGITS)
+
+
+def _joined(texts: Sequence[Column]) -> Column:
+    return F.concat_ws(_NEXT, *(F.coalesce(text, F.lit(_NULL)) for text in texts))
 
 
 def _as_text(name: str, kind: T.DataType) -> Column:
@@ -37,12 +46,7 @@ def _as_text(name: str, kind: T.DataType) -> Column:
         return F.unix_micros(name).cast("string")
     if isinstance(kind, (T.ArrayType, T.MapType)):
         return F.to_json(name)
-    text = F.col(name).cast("string")
-    if not isinstance(kind, T.StringType):
-        return text
-    # A value may hold the very marks that stand between values and for null.
-    marked = text.contains(_NEXT) | text.contains(_NULL) | text.contains(_ESCAPE)
-    return F.when(marked, F.regexp_replace(text, f"[{_NEXT}-{_ESCAPE}]", f"{_ESCAPE}$0")).otherwise(text)
+    return F.col(name).cast("string")
 
 
 def key_hash(columns: Sequence[str]) -> Column:

@@ -46,8 +46,8 @@ def trimmed(value: str, *, ends: str = SPACES) -> str:
     return f"trim(BOTH {literal(ends)} FROM {value})"
 
 
-def present(value: str, found: T.DataType, null_values: tuple[str, ...], *, checked: bool = True) -> str:
-    """Trim a text and turn what stands for no value (empty, only spaces, NaN, `null_values`) into null.
+def as_text(value: str, found: T.DataType, *, checked: bool = True) -> str:
+    """Return SQL for a trimmed text of a text or of bytes; other values stay as they are.
 
     Bytes are read as UTF-8; U+FFFD stands for those that are none.
 
@@ -56,38 +56,43 @@ def present(value: str, found: T.DataType, null_values: tuple[str, ...], *, chec
     checked : bool
         Whether texts are sure to be UTF-8, as they are where a reader decoded them.
     """
-    if isinstance(found, (T.FloatType, T.DoubleType)):
-        return f"CASE WHEN NOT isnan({value}) THEN {value} END"
     if isinstance(found, T.BinaryType) or (isinstance(found, T.StringType) and not checked):
         # A pass through Java's texts, which only those with wrong bytes need, replaces each of them.
         value = f"regexp_replace(CAST({value} AS STRING), '{REPLACEMENT}', '{REPLACEMENT}')"
-    elif not isinstance(found, T.StringType):
-        return value
-    text = trimmed(value)
-    nothing = ", ".join(literal(none) for none in ("", _BARE_NAN, *(none.strip(SPACES) for none in null_values)))
-    return f"CASE WHEN {text} NOT IN ({nothing}) THEN {text} END"
+    return trimmed(value) if isinstance(found, (T.StringType, T.BinaryType)) else value
 
 
-def present_id(value: str, found: T.DataType) -> str:
-    """Return SQL for an id that `present` made, in the one form that each whole number has; null if it is no number.
+def present(value: str, found: T.DataType, null_values: tuple[str, ...], *, identifies: bool = False) -> str:
+    """Return SQL that turns what stands for no value (empty, NaN, `null_values`) into null.
 
-    `7`, `7.0` and a decimal 7.0000000000 are one id. Leading zeros, exponents and other texts stay as they are.
+    Parameters
+    ----------
+    value : str
+        A name: what `as_text` returned, since an expression would be repeated.
+    identifies : bool
+        Whether it is an id, which has one form for each whole number: `7`, `7.0` and a decimal 7.0000000000 are one.
+        Leading zeros, small exponents and other texts stay as they are; infinity is no id.
     """
-    if isinstance(found, (T.StringType, T.BinaryType)):
-        nothing = ", ".join(literal(text) for text in _NO_NUMBERS)
-        # Few texts end in a zero after a point, or hold an E, so few are compared with a pattern.
-        floating = f"right({value}, 1) = '0' AND instr({value}, '.') > 0 AND {value} RLIKE {literal(_FLOATING_INTEGER)}"
-        whole = f"substring_index({value}, '.', 1)"
-        number = f"CAST({value} AS DOUBLE)"
-        large = f"{_is_java_double(value)} AND abs({number}) < {_EXACT['double']} AND {number} = floor({number})"
-        return (
-            f"CASE WHEN {value} IN ({nothing}) THEN NULL "
-            f"WHEN {floating} THEN CASE WHEN {whole} = '-0' THEN '0' ELSE {whole} END "
-            f"WHEN {large} THEN CAST(CAST({number} AS BIGINT) AS STRING) ELSE {value} END"
-        )
     if isinstance(found, (T.FloatType, T.DoubleType)):
-        return f"CASE WHEN abs({value}) < CAST('Infinity' AS DOUBLE) THEN {value} END"
-    return value
+        finite = f"abs({value}) < CAST('Infinity' AS DOUBLE)"
+        return f"CASE WHEN {finite if identifies else f'NOT isnan({value})'} THEN {value} END"
+    if not isinstance(found, (T.StringType, T.BinaryType)):
+        return value
+    nothing = ("", _BARE_NAN, *(none.strip(SPACES) for none in null_values), *(_NO_NUMBERS if identifies else ()))
+    listed = ", ".join(literal(text) for text in nothing)
+    return f"CASE WHEN {value} IN ({listed}) THEN NULL {_whole_numbers(value) if identifies else ''} ELSE {value} END"
+
+
+def _whole_numbers(value: str) -> str:
+    """The branches of a CASE that give whole numbers their one form."""
+    # Few texts end in a zero after a point, or hold an E, so few are compared with a pattern.
+    floating = f"right({value}, 1) = '0' AND instr({value}, '.') > 0 AND {value} RLIKE {literal(_FLOATING_INTEGER)}"
+    number = f"CAST({value} AS DOUBLE)"
+    large = f"{_is_java_double(value)} AND abs({number}) < {_EXACT['double']} AND {number} = floor({number})"
+    return (
+        f"WHEN {floating} THEN regexp_replace(substring_index({value}, '.', 1), '^-0$', '0') "
+        f"WHEN {large} THEN CAST(CAST({number} AS BIGINT) AS STRING)"
+    )
 
 
 def exact_id(value: str) -> str:

@@ -73,7 +73,7 @@ def _schema(source: Source, names: list[str]) -> T.StructType:
 
 def _parsed(lines: DataFrame, names: list[str], schema: T.StructType) -> DataFrame:
     how = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
-    tidy = lines.select(F.col("value").alias(RAW), F.col("_metadata.file_path").alias(FILE), _tidy().alias(_LINE))
+    tidy = _tidied(lines.select(F.col("value").alias(RAW), F.col("_metadata.file_path").alias(FILE)))
     parsed = tidy.where(F.col(_LINE) != "").select("*", F.from_json(_LINE, schema, how).alias(_RECORD))
     record, line = F.col(_RECORD), F.col(_LINE)
     # Spark takes the first object of a list, and ignores what follows an object: neither is one object per line.
@@ -83,19 +83,25 @@ def _parsed(lines: DataFrame, names: list[str], schema: T.StructType) -> DataFra
     return parsed.select(*columns, RAW, FILE, broken.alias(BROKEN))
 
 
-def _tidy() -> Column:
-    """A line without white space and commas around its object, and without the brackets of a list over many lines."""
-    value = F.col("value")
-    plain = value.startswith("{") & value.endswith("}")
-    inner = F.expr(trimmed(trimmed("value"), ends=_ENDS))
-    opens = inner.startswith("[") & ~inner.endswith("]")
-    closes = inner.startswith("{") & inner.endswith("}]")
-    bare = (
+def _tidied(lines: DataFrame) -> DataFrame:
+    """Add lines without white space and commas around objects, and without the brackets of a list over many lines.
+
+    Parameters
+    ----------
+    lines : DataFrame
+        With `RAW`.
+    """
+    raw, inner = F.col(RAW), F.col(_LINE)
+    plain = raw.startswith("{") & raw.endswith("}")
+    bare = F.when(plain, raw).otherwise(F.expr(trimmed(trimmed(RAW), ends=_ENDS)))
+    length = F.length(inner)
+    whole = (
         F.when(inner.isin("[", "]"), "")
-        .when(opens, F.expr(f"substr({trimmed(trimmed('value'), ends=_ENDS)}, 2)"))
-        .when(closes, F.expr(f"left({trimmed(trimmed('value'), ends=_ENDS)}, length(value) - 1)"))
+        .when(inner.startswith("[") & ~inner.endswith("]"), inner.substr(F.lit(2), length))
+        .when(inner.startswith("{") & inner.endswith("}]"), inner.substr(F.lit(1), length - 1))
+        .otherwise(inner)
     )
-    return F.when(plain, value).otherwise(F.coalesce(bare, inner))
+    return lines.select("*", bare.alias(_LINE)).withColumn(_LINE, whole)
 
 
 def _single(line: Column) -> Column:
@@ -118,9 +124,9 @@ def _check_keys(source: Source, names: list[str], lines: DataFrame) -> None:
     """
     keys: set[str] = set()
     # One task reads file after file until it has enough lines; Spark alone would start with a part and come back.
-    for row in lines.select(_tidy().alias("value")).coalesce(1).limit(_HEAD_LINES).collect():
+    for row in _tidied(lines.withColumnRenamed("value", RAW)).coalesce(1).limit(_HEAD_LINES).collect():
         try:
-            record = json.loads(row["value"])
+            record = json.loads(row[_LINE])
         except ValueError:
             continue
         keys |= record.keys() if isinstance(record, dict) else set()
