@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any, Final
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -27,10 +27,7 @@ from recsys.ingest.readers.common import (
     require_columns,
     with_origin,
 )
-from recsys.ingest.readers.heads import by_head, head
-
-_WIDE: Final = ("UTF-16", "UTF-32")
-"""Start of the names of encodings in which a line can't be told by the byte that ends it."""
+from recsys.ingest.readers.heads import WIDE, by_head, head
 
 
 def read_csv(spark: SparkSession, source: Source, files: Sequence[InputFile]) -> DataFrame:
@@ -82,7 +79,7 @@ def _options(source: Source, encoding: str) -> dict[str, Any]:
         "sep": how.separator,
         "quote": how.quote,
         "escape": how.escape,
-        "multiLine": how.multiline or encoding.startswith(_WIDE),
+        "multiLine": how.multiline or encoding.startswith(WIDE),
         "maxCharsPerColumn": -1,
     }
 

@@ -15,6 +15,9 @@ from recsys.ingest.files import InputFile
 from recsys.ingest.places import local_path
 from recsys.ingest.readers.common import reader
 
+WIDE: Final = ("UTF-16", "UTF-32")
+"""Start of the names of encodings in which a line can't be told by the byte that ends it."""
+
 _LONGEST_HEAD: Final = 1_000_000
 """Bytes of a header at most."""
 _MOST_ELSEWHERE: Final = 200

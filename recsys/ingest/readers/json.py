@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -27,12 +27,13 @@ from recsys.ingest.readers.common import (
     require_columns,
     with_origin,
 )
-from recsys.ingest.readers.heads import head, marked_encoding
+from recsys.ingest.readers.heads import WIDE, head, marked_encoding
 from recsys.ingest.values import SPACES, trimmed
 from recsys.settings import closest
 
 _HEAD_LINES: Final = 500
 _LINE, _RECORD = "__line", "__record"
+_PATH: Final = "_metadata.file_path"
 _ENDS: Final = "," + SPACES
 """What may follow an object on its line: programs that print a list put commas there."""
 
@@ -43,12 +44,16 @@ def read_json(spark: SparkSession, source: Source, files: Sequence[InputFile]) -
     require_columns(source, names)
     schema = _schema(source, names)
     declared = java_name(source.format.encoding)
-    encoding = declared if declared != "UTF-8" else marked_encoding(head(spark, _first(files)), declared)
-    if encoding != "UTF-8":
-        encoded = _encoded(spark, files, encoding).schema(schema)
+    start = head(spark, _first(files)) if declared.startswith("UTF-") else b""
+    encoding = marked_encoding(start, declared)
+    if encoding == "UTF-8":
+        lines = reader(spark, files).text(places(files)).select(F.col("value").alias(RAW), F.col(_PATH).alias(FILE))
+    elif encoding.startswith(WIDE):
+        lines = _wide(spark, files, encoding, start)
+    else:
+        encoded = encoded_reader(spark, files, encoding).schema(schema).option("lineSep", "\n")
         frame = encoded.option("columnNameOfCorruptRecord", CORRUPT).json(places(files))
         return with_origin(frame, named(names), F.col(CORRUPT).isNotNull())
-    lines = reader(spark, files).text(places(files))
     _check_keys(source, names, lines)
     return _parsed(lines, names, schema)
 
@@ -57,12 +62,14 @@ def _first(files: Sequence[InputFile]) -> InputFile:
     return next((file for file in files if file.size), files[0])
 
 
-def _encoded(spark: SparkSession, files: Sequence[InputFile], encoding: str) -> DataFrameReader:
-    if encoding in ("UTF-16", "UTF-32"):
-        # Without an order of bytes Spark can't tell the end of a line.
-        big = head(spark, _first(files)).startswith((b"\xfe\xff", b"\x00\x00\xfe\xff"))
-        encoding += "BE" if big else "LE"
-    return encoded_reader(spark, files, encoding).options(encoding=encoding, lineSep="\n")
+def _wide(spark: SparkSession, files: Sequence[InputFile], encoding: str, start: bytes) -> DataFrame:
+    """Read lines of UTF-16 or UTF-32; without an order of bytes Spark could not tell where they end."""
+    if not encoding.endswith(("LE", "BE")):
+        encoding += "BE" if start.startswith((b"\xfe\xff", b"\x00\x00\xfe\xff")) else "LE"
+    # Spark 4 would end the run at a wrong byte; 3.5 ignores the key.
+    spark.conf.set("spark.sql.legacy.codingErrorAction", "true")
+    found = encoded_reader(spark, files, encoding).options(encoding=encoding, lineSep="\n").text(places(files))
+    return found.select(F.decode(F.col("value").cast("binary"), encoding).alias(RAW), F.col(_PATH).alias(FILE))
 
 
 def _schema(source: Source, names: list[str]) -> T.StructType:
@@ -73,8 +80,8 @@ def _schema(source: Source, names: list[str]) -> T.StructType:
 
 def _parsed(lines: DataFrame, names: list[str], schema: T.StructType) -> DataFrame:
     how = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
-    tidy = _tidied(lines.select(F.col("value").alias(RAW), F.col("_metadata.file_path").alias(FILE)))
-    parsed = tidy.where(F.col(_LINE) != "").select("*", F.from_json(_LINE, schema, how).alias(_RECORD))
+    parsed = _tidied(lines)
+    parsed = parsed.where(F.col(_LINE) != "").select("*", F.from_json(_LINE, schema, how).alias(_RECORD))
     record, line = F.col(_RECORD), F.col(_LINE)
     # Spark takes the first object of a list, and ignores what follows an object: neither is one object per line.
     whole = line.startswith("{") & line.endswith("}") & _single(line)
@@ -124,7 +131,7 @@ def _check_keys(source: Source, names: list[str], lines: DataFrame) -> None:
     """
     keys: set[str] = set()
     # One task reads file after file until it has enough lines; Spark alone would start with a part and come back.
-    for row in _tidied(lines.withColumnRenamed("value", RAW)).coalesce(1).limit(_HEAD_LINES).collect():
+    for row in _tidied(lines).coalesce(1).limit(_HEAD_LINES).collect():
         try:
             record = json.loads(row[_LINE])
         except ValueError:
@@ -141,4 +148,4 @@ def _check_keys(source: Source, names: list[str], lines: DataFrame) -> None:
 
 def _occurs(lines: DataFrame, name: str) -> bool:
     """Look for a key in all lines, as text."""
-    return not lines.where(F.col("value").rlike(f'"{re.escape(name)}"[ \t]*:')).limit(1).isEmpty()
+    return not lines.where(F.col(RAW).rlike(f'"{re.escape(name)}"[ \t]*:')).limit(1).isEmpty()
