@@ -1,6 +1,6 @@
 """Bad input at volume: is every row of fuzzed files in `events` or in `quarantine`, whatever is wrong with it?
 
-    python -m benchmarks.fuzz [--rows 10000] [--seed 1] [--avro]
+    python -m benchmarks.fuzz [--rows 10000] [--seed 1] [--avro [VERSION]]
 
 Writes `--rows` rows of events in each of csv, json, Parquet and ORC (and Avro with `--avro`, for which Spark fetches
 its module), of which about two thirds are spoilt in some way by a seeded generator, and runs `clean` over them. Then
@@ -220,7 +220,7 @@ def _write_typed(file: Path, table: pa.Table, spark: SparkSession) -> None:
     elif file.suffix == ".orc":
         orc.write_table(table, file)
     else:
-        scratch = file.parent.parent / f"_{file.stem}.parquet"
+        scratch = file.parent.parent / f"scratch-{file.stem}.parquet"
         pq.write_table(table, scratch)
         spark.read.parquet(str(scratch)).coalesce(1).write.format("avro").save(str(file))
         scratch.unlink()
@@ -231,13 +231,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000, help="rows of each format")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--avro", action="store_true", help="Avro too; Spark's module for it is fetched")
+    parser.add_argument(
+        "--avro", nargs="?", const=pyspark.__version__, help="Avro too; the version of Spark's module, which is fetched"
+    )
     args = parser.parse_args()
     scala = "2.13" if pyspark.__version__.startswith("4") else "2.12"
-    extra = {"spark.jars.packages": f"org.apache.spark:spark-avro_{scala}:{pyspark.__version__}"} if args.avro else {}
+    extra = {"spark.jars.packages": f"org.apache.spark:spark-avro_{scala}:{args.avro}"} if args.avro else {}
     spark = local_session("fuzz", cores=2, extra=extra)
     with tempfile.TemporaryDirectory() as folder:
-        metrics = measure(spark, Path(folder), count=args.rows, seed=args.seed, avro=args.avro)
+        metrics = measure(spark, Path(folder), count=args.rows, seed=args.seed, avro=bool(args.avro))
     print(json.dumps({"name": "fuzz", "metrics": metrics, "machine": describe()}))
 
 
