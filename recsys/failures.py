@@ -144,6 +144,13 @@ _KNOWN: Final[tuple[tuple[str, Callable[[str], RecsysError]], ...]] = (
         _data("{file} has a column of a different type from the source's first file; give it a source of its own"),
     ),
     (
+        r"COLUMN_ALREADY_EXISTS",
+        _data(
+            "{file} has two columns whose names differ in case alone; tell them apart with "
+            "--set spark.conf.spark.sql.caseSensitive=true"
+        ),
+    ),
+    (
         r"UNABLE_TO_INFER_SCHEMA|Unable to infer schema",
         _data("no file with a schema was found; check the path and the format"),
     ),

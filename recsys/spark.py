@@ -43,6 +43,10 @@ _RUNTIME = {
     # The same in Spark 3.5 and 4: an expression that can't be computed is null, which cleaning turns into a reason;
     # under ANSI one bad row would end the run instead.
     "spark.sql.ansi.enabled": "false",
+    # INT96 is unreadable elsewhere for years such as 9999. Dates before 1582 are those of every other program.
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
+    "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
     # Arrow's default, stated because kernels are sized for it: a scored batch has wide rows.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "10000",
 }

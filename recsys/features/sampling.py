@@ -60,9 +60,10 @@ def split_candidates(pairs: DataFrame, *, newest: datetime, share: float) -> Dat
 def split_lists(pairs: DataFrame, *, holdout_share: float) -> DataFrame:
     """Add `split`: the newest share of the examples is held out.
 
-    A session (or a list without one) lies in one split: the minute of its first example decides.
+    A session (or a list without one) lies in one split: the minute of its first example decides. A session is one of
+    its user: everybody's session 1 is a session of its own.
     """
-    whole = F.coalesce("session_id", "list_id")
+    whole = F.struct("user_id", F.coalesce("session_id", "list_id").alias("which"))
     minute = F.floor(F.unix_seconds("example_time") / 60).cast("bigint")
     starts = pairs.groupBy(whole.alias("_whole")).agg(F.min(minute).alias("_start"), F.count(F.lit(1)).alias("_rows"))
     # An exact quantile over minutes: however many lists there are, the window bounds the number of minutes.

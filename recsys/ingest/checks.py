@@ -12,10 +12,9 @@ from recsys import data
 from recsys.ingest import rules
 from recsys.ingest.dataset import Source
 from recsys.ingest.given import given_ref
-from recsys.ingest.mappable import TIME_COLUMN
+from recsys.ingest.mappable import IDS, REPLACEMENT, TIME_COLUMN
 from recsys.ingest.rules import Bounds
 
-_IDS: Final = frozenset(["event_id", "user_id", "item_id", "session_id", "list_id"])
 _FILLED_IN: Final = ("event_id", "valid_from", "available")
 """Columns that get a value of their own where the source has none."""
 
@@ -49,7 +48,7 @@ def _value_reasons(name: str, source: Source, bounds: Bounds) -> list[Column | N
     found: list[Column | None] = [rules.missing(name, given)] if _needed(name, source) else []
     if column.type == "string":
         found.append(rules.bad_encoding(name, value))
-        found.append(rules.too_long(name, value, bounds) if name in _IDS else None)
+        found += [rules.bad_type(name, given, value), rules.too_long(name, value, bounds)] if name in IDS else []
     elif column.type == "timestamp":
         found.append(rules.bad_time(name, given, value))
     elif column.type == "double":
@@ -74,8 +73,13 @@ def _list_reasons(name: str) -> list[Column | None]:
     given, value = F.col(given_ref(name)), F.col(name)
     if name == "item_id":
         nothing = given.isNull() | (F.size(given) <= 0) | F.exists(given, lambda x: x.isNull())
-        wrong = F.exists(value, lambda x: x.contains(rules.REPLACEMENT))
-        return [rules.reason(nothing, "missing:item_id"), rules.reason(wrong, "bad_encoding:item_id")]
+        wrong = F.exists(value, lambda x: x.contains(REPLACEMENT))
+        inexact = ~nothing & F.exists(value, lambda x: x.isNull())
+        return [
+            rules.reason(nothing, "missing:item_id"),
+            rules.reason(wrong, "bad_encoding:item_id"),
+            rules.reason(inexact, "bad_type:item_id"),
+        ]
     pairs = F.arrays_zip(given.alias("given"), value.alias("value"))
     broken = F.exists(pairs, lambda x: rules.bad_number(name, x["given"], x["value"]).isNotNull())
 

@@ -61,6 +61,14 @@ class ColumnMapping(Section):
     separator: str | None = Field(
         None, min_length=1, max_length=8, description="Splits a text that holds a list (with `explode`)"
     )
+    field: str | None = Field(
+        None,
+        min_length=1,
+        description="Of a list of objects (with `explode`): the field of each that is meant; dots lead further in",
+    )
+    as_written: bool = Field(
+        False, description="For an id: 7.0 is not 7, and NaN is a text like any other (version numbers, nicknames)"
+    )
 
     case: Literal["lower", "upper"] | None = Field(None, description="Write a text in this case")
     decimal: Literal[".", ","] = Field(
@@ -107,7 +115,7 @@ ADDED: Final = ("case", "decimal", "missing", "fill", "flag", "synonyms")
 class SourceFormat(Section):
     """How the files of a source are read."""
 
-    type: Literal["csv", "json", "parquet", "delta"] = Field(
+    type: Literal["csv", "json", "parquet", "delta", "orc", "avro"] = Field(
         description="File format; gzipped files are recognized by their name"
     )
     header: bool = Field(True, description="csv: the first line of each file names the columns")
@@ -121,7 +129,7 @@ class SourceFormat(Section):
     escape: str = Field('"', max_length=1, description="csv: escape character within quotes")
     multiline: bool = Field(False, description="csv: quoted values may hold line breaks (files are then not split)")
     encoding: Annotated[str, AfterValidator(_known_encoding)] = Field(
-        "UTF-8", description="csv, json: encoding of the text"
+        "UTF-8", description="csv, json: encoding of the text; UTF-16 is also recognized by its byte order mark"
     )
 
     @model_validator(mode="after")

@@ -16,7 +16,7 @@ from recsys.errors import ConfigError
 from recsys.ingest.columns import ADDED, ColumnMapping, SourceFormat, Sql, Zone
 from recsys.ingest.expressions import referenced_columns
 from recsys.ingest.literals import is_special
-from recsys.ingest.mappable import LISTABLE, REQUIRED, TIME_COLUMN, MappedTable, mappable_columns
+from recsys.ingest.mappable import IDS, LISTABLE, REQUIRED, TIME_COLUMN, MappedTable, mappable_columns
 from recsys.ingest.texts import check_texts
 from recsys.secrets import masked
 from recsys.settings import Identifier, PositiveInt, Section, closest, nearest
@@ -130,6 +130,10 @@ class Source(Section):
         for name, mapping in {**self.columns, **self.attributes}.items():
             if mapping.separator is not None and name not in self.explode:
                 found.append(f"column {name} has a separator but is not in explode")
+            if mapping.field is not None and (name not in self.explode or mapping.separator is not None):
+                found.append(f"column {name} has a field, which is for lists of objects: name it in explode")
+            if mapping.as_written and name not in IDS & self.columns.keys():
+                found.append(f"column {name} is no id, so it stays as it is written; leave as_written out")
         return found
 
     def _kind_problems(self) -> list[str]:
@@ -171,6 +175,17 @@ class Source(Section):
         if self.latest_by is not None:
             mappings.append(self.latest_by)
         read: frozenset[str] = frozenset().union(*(mapping.source_columns() for mapping in mappings))
+        return read | (referenced_columns(self.where) if self.where is not None else frozenset())
+
+    def needed_columns(self) -> frozenset[str]:
+        """Columns of the source that every row needs: for what the contract requires, for keys, and for `where`."""
+        keys = data.BY_NAME[self.table].key if self.table in TIME_COLUMN else ()
+        wanted = {*REQUIRED[self.table], *keys}
+        if self.table in TIME_COLUMN:
+            wanted.add("user_id" if "user_id" in self.columns else "session_id")
+        read: frozenset[str] = frozenset().union(
+            *(self.columns[name].source_columns() for name in wanted if name in self.columns)
+        )
         return read | (referenced_columns(self.where) if self.where is not None else frozenset())
 
     def list_columns(self) -> frozenset[str]:
@@ -253,7 +268,8 @@ def require_same_ids(now: Dataset, before: Mapping[str, Any]) -> None:
         if source.table != "events" or "event_id" in source.columns or source.name not in earlier:
             continue
         plain, known = masked(source.model_dump(mode="json")), _with_added(earlier[source.name])
-        same = all(plain[key] == known.get(key) for key in _IN_IDS) and now.timezone == before.get("timezone")
+        same = all(_said(plain[key]) == _said(known.get(key)) for key in _IN_IDS)
+        same = same and now.timezone == before.get("timezone")
         changed += [] if same else [source.name]
     if changed:
         raise ConfigError(
@@ -261,3 +277,10 @@ def require_same_ids(now: Dataset, before: Mapping[str, Any]) -> None:
             "no event_id: files that are read again would count twice. Map an event_id, or clean into a new "
             "warehouse; if only new files follow, --set clean.accept_changed_mapping=true"
         )
+
+
+def _said(value: Any) -> Any:
+    """A part of a mapping without the keys that say nothing: earlier versions did not know all of them."""
+    if isinstance(value, Mapping):
+        return {key: _said(inner) for key, inner in value.items() if inner is not None and inner is not False}
+    return [_said(inner) for inner in value] if isinstance(value, (list, tuple)) else value

@@ -15,6 +15,9 @@ from pyspark.sql import SparkSession
 
 from recsys.progress import step
 
+AS_NAMED: Final = ("__globPaths__", "false")
+"""Option of Spark's readers: paths name files, and the stars and brackets in them are no patterns."""
+
 _COMPRESSED: Final = (".gz", ".bz2", ".zst", ".deflate", ".lz4", ".snappy")
 
 
@@ -81,7 +84,7 @@ def damaged(spark: SparkSession, files: Iterable[InputFile]) -> str | None:
 
 def _readable(spark: SparkSession, paths: Sequence[str]) -> bool:
     try:
-        spark.read.text(list(paths)).write.format("noop").mode("overwrite").save()
+        spark.read.option(*AS_NAMED).text(list(paths)).write.format("noop").mode("overwrite").save()
     except Exception:
         return False
     return True

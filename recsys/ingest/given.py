@@ -15,7 +15,7 @@ from recsys.errors import ConfigError
 from recsys.ingest import values
 from recsys.ingest.columns import ColumnMapping
 from recsys.ingest.dataset import Source
-from recsys.ingest.mappable import BROKEN, FILE, RAW
+from recsys.ingest.mappable import BROKEN, FILE, IDS, RAW
 from recsys.ingest.tidy import dropped, flags, tidied
 
 SOURCE_NAME, SKIPPED, REASONS_TEXT, LATEST = "__source_name", "__skipped", "__reasons", "__latest"
@@ -61,12 +61,17 @@ def given_values(frame: DataFrame, source: Source) -> DataFrame:
     picked = _picked(frame, source)
     kinds = {field.name: field.dataType for field in picked.schema.fields}
     _check_kinds(source, kinds)
+    # In two steps: each uses a value several times.
+    carried = [name for name in picked.columns if not name.startswith(_GIVEN)]
+    texts = picked.select(*carried, *(_text(name, kinds, source) for name in _names(source)))
+    kinds = {field.name: field.dataType for field in texts.schema.fields}
     present = {name: _present(name, kinds, source) for name in _names(source)}
     missing = {name: present[name].isNull() for name in source.columns}
     skipped = F.col(SKIPPED) | (~F.col(BROKEN) & dropped(missing, source.columns))
     flagged = [missing[name].alias(missing_name(name)) for name in flags(source.columns)]
-    return picked.select(
-        *(RAW, FILE, BROKEN, skipped.alias(SKIPPED)),
+    return texts.select(
+        *(name for name in carried if name != SKIPPED),
+        skipped.alias(SKIPPED),
         *(_tidied(name, column, kinds, source) for name, column in present.items()),
         *flagged,
     )
@@ -147,14 +152,43 @@ def _check_kinds(source: Source, kinds: dict[str, T.DataType]) -> None:
             )
 
 
-def _present(name: str, kinds: dict[str, T.DataType], source: Source) -> Column:
-    kind, ref, nothing = kinds[given_name(name)], given_ref(name), source.null_values
+def _text(name: str, kinds: dict[str, T.DataType], source: Source) -> Column:
+    """The texts of a column trimmed, and of one that holds lists an array of them."""
+    kind, ref, mapping = kinds[given_name(name)], given_ref(name), _mapping(name, source)
+    checked = source.format.type in ("csv", "json")
     if name not in source.explode:
-        return F.expr(values.present(ref, kind, nothing)).alias(given_name(name))
-    separator = _mapping(name, source).separator
-    if separator is not None:
+        return F.expr(values.as_text(ref, kind, checked=checked)).alias(given_name(name))
+    if mapping.separator is not None:
         # Split by Java's rules for a literal text, keeping empty ends: they are elements too.
-        pattern = literal(f"\\Q{separator.replace(_UNQUOTE, _QUOTED_UNQUOTE)}\\E")
+        pattern = literal(f"\\Q{mapping.separator.replace(_UNQUOTE, _QUOTED_UNQUOTE)}\\E")
         ref, kind = f"split({ref}, {pattern}, -1)", T.ArrayType(T.StringType())
-    element = kind.elementType if isinstance(kind, T.ArrayType) else T.StringType()
-    return F.expr(f"transform({ref}, x -> {values.present('x', element, nothing)})").alias(given_name(name))
+    element, value = kind.elementType if isinstance(kind, T.ArrayType) else T.StringType(), "x"
+    if mapping.field is not None:
+        value, element = _field("x", mapping.field, element), _inner(element, mapping.field)
+    return F.expr(f"transform({ref}, x -> {values.as_text(value, element, checked=checked)})").alias(given_name(name))
+
+
+def _present(name: str, kinds: dict[str, T.DataType], source: Source) -> Column:
+    kind, ref = kinds[given_name(name)], given_ref(name)
+    identifies = name in IDS and not _mapping(name, source).as_written
+    if name in source.explode and isinstance(kind, T.ArrayType):
+        one = values.present("x", kind.elementType, source.null_values, identifies=identifies)
+        return F.expr(f"transform({ref}, x -> {one})").alias(given_name(name))
+    return F.expr(values.present(ref, kind, source.null_values, identifies=identifies)).alias(given_name(name))
+
+
+def _field(element: str, field: str, kind: T.DataType) -> str:
+    """SQL for a field of an object, which is a structure, or a JSON text."""
+    steps = field.split(".")
+    if isinstance(kind, T.StringType):
+        # The quotes of a path in brackets can't be escaped.
+        return f"get_json_object({element}, {literal('$' + ''.join(f'.{step}' for step in steps))})"
+    return ".".join([element, *(quote(step) for step in steps)])
+
+
+def _inner(kind: T.DataType, field: str) -> T.DataType:
+    for step in field.split("."):
+        if not isinstance(kind, T.StructType):
+            break
+        kind = kind[step].dataType
+    return kind

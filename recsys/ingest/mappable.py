@@ -32,6 +32,12 @@ TIME_COLUMN: Final = {"events": "event_time", "impressions": "shown_at"}
 UNIX_FORMATS: Final = {"unix_s": 1_000_000, "unix_ms": 1_000, "unix_us": 1}
 """Time formats that count from 1970, and how many microseconds one unit holds."""
 
+IDS: Final = frozenset(["event_id", "user_id", "item_id", "session_id", "list_id"])
+"""Contract columns that identify something."""
+
+REPLACEMENT: Final = "\ufffd"
+"""What decoders put in place of a byte that the encoding does not have."""
+
 RAW, FILE, BROKEN = "__raw", "__file", "__broken"
 """Columns that a reader adds to each row of a source: the row as it was read, its file, whether it can't be parsed."""
 

@@ -27,7 +27,7 @@ from recsys.ingest.given import (
     given_values,
     missing_name,
 )
-from recsys.ingest.mappable import BROKEN, FILE, RAW, TIME_COLUMN, mappable_columns
+from recsys.ingest.mappable import BROKEN, FILE, IDS, RAW, TIME_COLUMN, mappable_columns
 from recsys.ingest.rules import Bounds
 from recsys.ingest.tidy import MISSING_SUFFIX, flags
 
@@ -73,7 +73,9 @@ def _typed(name: str, kinds: dict[str, T.DataType], source: Source, timezone: st
     zone = mapping.timezone or timezone
 
     def convert(value: str, found: T.DataType) -> str:
-        return values.typed(value, found, wanted, format=mapping.format, zone=zone)
+        converted = values.typed(value, found, wanted, format=mapping.format, zone=zone)
+        written = name not in IDS or mapping.as_written or not isinstance(found, T.StringType)
+        return converted if written else values.exact_id(converted)
 
     if name in source.explode and isinstance(kind, T.ArrayType):
         return F.expr(f"transform({ref}, x -> {convert('x', kind.elementType)})").alias(name)

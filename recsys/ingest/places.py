@@ -18,11 +18,12 @@ from recsys.errors import ConfigError
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?=/)")
 _BRACES: Final = re.compile(r"\{([^{}]*)\}")
 _CLASS: Final = re.compile(r"\[[!^]?([^\]]*)\]")
+_PATTERN: Final = re.compile(r"[\\{}\[\]*?]")
 _MOST_ALTERNATIVES: Final = 1000
 
 
 def resolved(source: str, path: str, *, root: str | None, trusted: Sequence[str] = ()) -> str:
-    """Return the path of a source in full.
+    """Return the path of a source in full, as a glob in which the root stands for itself.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ def resolved(source: str, path: str, *, root: str | None, trusted: Sequence[str]
         raise ConfigError(
             f"source {source}: path {path} is relative to input.root, which is not set; give --set input.root=DIR"
         )
-    full = path if absolute else f"{(root or '').rstrip('/')}/{path}"
+    full = path if absolute else f"{as_named((root or '').rstrip('/'))}/{path}"
     for one in alternatives:
         if not absolute and not _is_absolute(one) and ".." not in _parts(one):
             continue
@@ -54,6 +55,28 @@ def resolved(source: str, path: str, *, root: str | None, trusted: Sequence[str]
         if not _covered(target, trusted):
             raise _outside(source, path)
     return full
+
+
+def as_named(path: str) -> str:
+    r"""Return the glob that matches a path alone.
+
+    Examples
+    --------
+    >>> print(as_named("/raw [2024]"))
+    /raw \[2024\]
+    """
+    return _PATTERN.sub(r"\\\g<0>", path)
+
+
+def shown(glob: str) -> str:
+    r"""Return a glob without escapes, as it is shown, and as the name that it may be.
+
+    Examples
+    --------
+    >>> shown(r"/raw \[2024\]/a[1].csv")
+    '/raw [2024]/a[1].csv'
+    """
+    return re.sub(r"\\(.)", r"\1", glob)
 
 
 def require_inside(
@@ -73,10 +96,10 @@ def require_inside(
     ConfigError
         Naming the source and the first file that lies elsewhere.
     """
-    allowed = [place for place in (*([root] if root is not None else []), *trusted) if _local(place) is not None]
-    real = [os.path.realpath(_local(place) or "") for place in allowed]
+    allowed = [place for place in (*([root] if root is not None else []), *trusted) if local_path(place) is not None]
+    real = [os.path.realpath(local_path(place) or "") for place in allowed]
     for file in files:
-        local = _local(file)
+        local = local_path(file)
         if local is None:
             continue
         found = os.path.realpath(local)
@@ -152,8 +175,8 @@ def _normal(path: str) -> str:
     return head + posixpath.normpath(re.sub("^/+", "/", steps) or "/")
 
 
-def _local(path: str) -> str | None:
-    """The path of a local file as the system knows it; None for one elsewhere."""
+def local_path(path: str) -> str | None:
+    """Return the path of a local file as the system knows it; None for one elsewhere."""
     if path.lower().startswith("file:"):
         return "/" + path[len("file:") :].lstrip("/")
     return None if _SCHEME.match(path) else path

@@ -19,6 +19,8 @@ from recsys.ingest.mappable import FILE, RAW
 from recsys.ingest.rules import DUPLICATES
 
 _SHOWN_REASONS = 5
+_PLAIN, _LAST_ASCII = "/:@&=+$,;_-!.~'()*", 0x7F
+"""Of ASCII, what the path of a URI holds beside letters and digits."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,8 @@ def _below(root: str) -> Column:
     """Return the file without the root (which Spark shows percent-encoded)."""
     if not root:
         return F.col(FILE)
-    prefix = percent_encoded(root, safe="/:") + "/"
+    # Java leaves what no URI needs encoded as it is, letters of every alphabet included.
+    prefix = "".join(one if ord(one) > _LAST_ASCII else percent_encoded(one, safe=_PLAIN) for one in root) + "/"
     at = F.locate(prefix, F.col(FILE))
     return F.when(at > 0, F.expr(f"substring({FILE}, locate({literal(prefix)}, {FILE}) + {len(prefix)})")).otherwise(
         F.col(FILE)

@@ -21,13 +21,24 @@ from recsys.ingest.mappable import FILE
 KEY_HASH = "__key_hash"
 PART = "__part"
 _ID_DIGITS = 32
+_NEXT, _NULL, _ESCAPE = "\x01", "\x02", "\x03"
+_MARKS = f"[{_NEXT}-{_ESCAPE}]"
+"""In the text that is hashed: between two values, in place of a null, before one of the three within a value."""
 
 
 def content_hash(frame: DataFrame, columns: Sequence[str]) -> Column:
     """Return 128 bits of SHA-256 over the values of columns, as hexadecimal digits; null and empty differ."""
     kinds = {field.name: field.dataType for field in frame.schema.fields}
-    texts = [F.coalesce(_as_text(name, kinds[name]), F.lit("\x02")) for name in columns]
-    return F.substring(F.sha2(F.concat_ws("\x01", *texts), 256), 1, _ID_DIGITS)
+    texts = [_as_text(name, kinds[name]) for name in columns]
+    # A value may hold the very marks that stand between values and for null.
+    marked = F.concat_ws("", *texts).rlike(_MARKS)
+    escaped = [F.regexp_replace(text, _MARKS, f"{_ESCAPE}$0") for text in texts]
+    joined = F.when(marked, _joined(escaped)).otherwise(_joined(texts))
+    return F.substring(F.sha2(joined, 256), 1, _ID_DIGITS)
+
+
+def _joined(texts: Sequence[Column]) -> Column:
+    return F.concat_ws(_NEXT, *(F.coalesce(text, F.lit(_NULL)) for text in texts))
 
 
 def _as_text(name: str, kind: T.DataType) -> Column:

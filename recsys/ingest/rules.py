@@ -13,12 +13,13 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from recsys.errors import ConfigError
+from recsys.ingest.mappable import REPLACEMENT
 from recsys.ingest.settings import CleanSettings
 from recsys.settings import instant
 
 REASONS: Final[dict[str, str]] = {
-    "missing:COLUMN": "a required value is null, empty or only spaces (user_id: and there is no session either)",
-    "bad_type:COLUMN": "the value is not of the column's type, such as n/a for a price",
+    "missing:COLUMN": "a required value is null, blank, or (for an id) NaN; user_id: and there is no session either",
+    "bad_type:COLUMN": "the value is not of the column's type, such as n/a for a price, or 1e300 for an id",
     "bad_time:COLUMN": "the time can't be read in the mapping's format",
     "future_time": "the time is at or after clean.latest (one day from now if that is null)",
     "ancient_time": "the time is before clean.earliest",
@@ -38,7 +39,6 @@ REASONS: Final[dict[str, str]] = {
 """What each reason means, for people; the documentation prints it."""
 
 DUPLICATES: Final = ("duplicate_row", "duplicate_key")
-REPLACEMENT: Final = "\ufffd"
 _LARGEST: Final = 1.7976931348623157e308
 
 

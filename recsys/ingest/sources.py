@@ -16,7 +16,7 @@ from recsys.errors import ConfigError, DataError, RecsysError
 from recsys.failures import reading, translating
 from recsys.ingest.dataset import Dataset, Source
 from recsys.ingest.files import FileLister, InputFile, damaged
-from recsys.ingest.places import require_covered, require_inside, resolved
+from recsys.ingest.places import require_covered, require_inside, resolved, shown
 from recsys.ingest.readers import open_source
 
 
@@ -88,6 +88,7 @@ def read_batch(
         require_inside(
             source.name, source.path, _paths(spark, source, path, found, list_files), root=root, trusted=trusted
         )
+        path = shown(path)
         if not found and source.optional:
             progress.note(f"source {source.name}: no files at {path}, skipped (optional)")
             continue

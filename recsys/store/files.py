@@ -8,6 +8,8 @@ from pyspark.sql import SparkSession
 
 from recsys.errors import ConfigError
 from recsys.ingest.files import InputFile
+from recsys.ingest.places import shown
+from recsys.store.globs import matching
 
 
 def list_files(spark: SparkSession, path: str, *, table: bool = False) -> list[InputFile]:
@@ -32,14 +34,18 @@ def list_files(spark: SparkSession, path: str, *, table: bool = False) -> list[I
     """
     jvm: Any = spark._jvm
     try:
-        pattern = jvm.org.apache.hadoop.fs.Path(f"{path}/_delta_log/*.json" if table else path)
-        files = pattern.getFileSystem(spark._jsc.hadoopConfiguration())
-        matches = files.globStatus(pattern) or []
+        # A name with brackets or stars in it may be a file's own.
+        place = jvm.org.apache.hadoop.fs.Path(f"{shown(path)}/_delta_log" if table else shown(path))
+        files = place.getFileSystem(spark._jsc.hadoopConfiguration())
+        if files.exists(place):
+            matches = list(files.listStatus(place)) if table else [files.getFileStatus(place)]
+        else:
+            matches = [] if table else matching(jvm, files, path)
         found: list[InputFile] = []
         for match in matches:
             if match.isDirectory():
-                found += _below(files, match.getPath())
-            else:
+                found += [] if table else _below(files, match.getPath())
+            elif not table or match.getPath().getName().endswith(".json"):
                 found.append(_file(match, ""))
     except Exception as error:
         reason = str(error).splitlines()[0]

@@ -221,6 +221,14 @@ def test_a_session_lies_in_one_split_and_the_newest_are_held_out(spark: SparkSes
     assert len({row["split"] for row in one}) == 1
 
 
+def test_a_session_is_one_of_its_user(spark: SparkSession) -> None:
+    """Everybody counts sessions from 1; what came last is held out all the same."""
+    rows = [(f"l{n}", "1", AS_OF + timedelta(minutes=n), f"u{n}") for n in range(10)]
+    frame = spark.createDataFrame(rows, "list_id string, session_id string, example_time timestamp, user_id string")
+    found = sampling.split_lists(frame, holdout_share=0.3).collect()
+    assert sorted(row["list_id"] for row in found if row["split"] != "train") == ["l7", "l8", "l9"]
+
+
 def config(warehouse: Warehouse, **values: Any) -> Config:
     examples_of = {"shards": 2, **values.get("ctr_examples", {})}
     return Config.model_validate({"warehouse": {"path": warehouse.root}, **values, "ctr_examples": examples_of})

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from recsys.config import load_config, load_dataset
@@ -163,3 +164,31 @@ def test_a_mapping_may_change_as_long_as_ids_stay(now: Dataset) -> None:
 def test_a_mapping_that_gives_events_other_ids_is_refused(now: Dataset) -> None:
     with pytest.raises(ConfigError, match="cleaned under another mapping before"):
         require_same_ids(now, dataset(WITHOUT_ID).model_dump(mode="json"))
+
+
+@pytest.mark.parametrize(
+    ("part", "says"),
+    [
+        ("event_types: {1: view}", "event_types has the key 1, which YAML reads as a number; put it in quotes: '1'"),
+        ("event_types: {on: view}", "event_types has the key true, which YAML reads as yes or no; put it in quotes"),
+        ("event_types: {~: view}", "event_types has the key none, which YAML reads as nothing"),
+        ("null_values: [-1]", "null_values.0 is -1, which YAML reads as a number; put it in quotes: '-1'"),
+        ("null_values: [no]", "null_values.0 is false, which YAML reads as yes or no; put it in quotes"),
+        ("ignore_event_types: [2024-05-01]", "ignore_event_types.0 is 2024-05-01, which YAML reads as a date"),
+        ("latest_by: {literal: 2024-05-01}", "latest_by.literal is 2024-05-01, which YAML reads as a date"),
+        ("attributes: {0: a}", "attributes has the key 0, which YAML reads as a number"),
+    ],
+)
+def test_words_that_yaml_takes_for_something_else(tmp_path: Path, part: str, says: str) -> None:
+    mapping = yaml.safe_dump({"name": "shop", "sources": [{**source(), **yaml.safe_load(part)}]})
+    (tmp_path / "m.yaml").write_text(mapping, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_dataset(tmp_path / "m.yaml")
+    assert f"sources.0.{says}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_numbers_and_dates_of_settings_are_settings() -> None:
+    settings = yaml.safe_load("{clean: {earliest: 2020-01-01, quarantine_limit: 0.1, latest: ~}}")
+    assert dataset(settings=settings).settings == settings

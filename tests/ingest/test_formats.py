@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.orc as orc
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
@@ -68,12 +69,14 @@ FORMATS: list[tuple[str, str, Any, Any]] = [
     ("json tree", "e", "json", lambda root: [text(f"e/{k}/p.json", lines(objects()))(root) for k in (1, 2)]),
     ("json gz", "e.json.gz", "json", text("e.json.gz", lines(objects()))),
     ("json blank lines", "e.json", "json", text("e.json", "\n" + lines(objects()).replace("\n", "\n\n"))),
+    ("json utf-16", "e.json", "json", text("e.json", lines(objects()), "utf-16")),
     (
         "json latin-1",
         "e.json",
         {"type": "json", "encoding": "ISO-8859-1"},
         text("e.json", "\n".join(json.dumps(o, ensure_ascii=False) for o in objects()), "latin-1"),
     ),
+    ("orc", "e.orc", "orc", lambda root: orc.write_table(pa.Table.from_pylist(objects()), root / "e.orc")),
     ("parquet", "e.parquet", "parquet", lambda root: parquet(root / "e.parquet")),
     ("parquet tree", "e", "parquet", lambda root: [parquet(root / "e" / k / "p.parquet") for k in ("a", "b")]),
     ("parquet directory", "e", "parquet", lambda root: parquet(root / "e" / "part-0.parquet")),
@@ -127,6 +130,8 @@ TIMES = [
     ("unix_s", "1714557600.5", "2024-05-01 10:00:00.500000"),
     ("unix_ms", 1714557600123, "2024-05-01 10:00:00.123000"),
     ("unix_us", "1714557600123456", "2024-05-01 10:00:00.123456"),
+    ("unix_us", "1714557600123456.0", "2024-05-01 10:00:00.123456"),
+    ("unix_us", 1714557600123456.0, "2024-05-01 10:00:00.123456"),
     ("iso", "2024-05-01T12:00:00+02:00", "2024-05-01 10:00:00"),
     (None, "2024-05-01T12:00:00 Europe/Berlin", "2024-05-01 10:00:00"),
     (None, "2024-05-01 12:00:00+2:00", "2024-05-01 10:00:00"),

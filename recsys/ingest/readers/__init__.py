@@ -1,4 +1,4 @@
-"""One reader per file format: a source's files in, a frame with its own columns, `RAW`, `FILE` and `BROKEN` out."""
+"""One reader per kind of file: a source's files in, a frame with its own columns, `RAW`, `FILE` and `BROKEN` out."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pyspark.sql import functions as F
 
 from recsys.ingest.dataset import Source
 from recsys.ingest.files import InputFile
-from recsys.ingest.readers.common import reader, require_columns, with_origin
+from recsys.ingest.readers.common import named, refuse_twins, require_columns, with_origin
 from recsys.ingest.readers.csv import read_csv
 from recsys.ingest.readers.json import read_json
+from recsys.ingest.readers.typed import read_typed
 
 
 def open_source(spark: SparkSession, source: Source, path: str, files: list[InputFile]) -> DataFrame:
@@ -18,7 +19,7 @@ def open_source(spark: SparkSession, source: Source, path: str, files: list[Inpu
     Parameters
     ----------
     path : str
-        The file, directory, glob or Delta table that holds the source.
+        The Delta table that holds the source; of other formats, where the files were looked for.
     files : list of InputFile
         What lies there; at least one file that is not empty.
 
@@ -32,12 +33,17 @@ def open_source(spark: SparkSession, source: Source, path: str, files: list[Inpu
     ------
     DataError
         If the files lack a column that the mapping reads, or are in another format.
+    EnvironmentProblem
+        If Spark lacks the module that reads a format.
     """
+    refuse_twins(spark, source)
     kind = source.format.type
     if kind == "json":
-        return read_json(spark, source, path, files)
+        return read_json(spark, source, files)
     if kind == "csv":
-        return read_csv(spark, source, path, files)
-    frame = reader(spark, files).parquet(path) if kind == "parquet" else spark.read.format("delta").load(path)
+        return read_csv(spark, source, files)
+    if kind != "delta":
+        return read_typed(spark, source, files)
+    frame = spark.read.format("delta").load(path)
     require_columns(source, frame.columns)
-    return with_origin(frame, frame.columns, F.lit(False))
+    return with_origin(frame, named(frame.columns), F.lit(False))

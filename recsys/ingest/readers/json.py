@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from typing import Final
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -14,23 +16,60 @@ from recsys.ingest.dataset import Source
 from recsys.ingest.encodings import java_name
 from recsys.ingest.files import InputFile
 from recsys.ingest.mappable import BROKEN, FILE, RAW
-from recsys.ingest.readers.common import CORRUPT, NEAR, encoded_reader, missing_column, reader, with_origin
+from recsys.ingest.readers.common import (
+    CORRUPT,
+    NEAR,
+    encoded_reader,
+    missing_column,
+    named,
+    places,
+    reader,
+    require_columns,
+    with_origin,
+)
+from recsys.ingest.readers.heads import WIDE, head, marked_encoding
+from recsys.ingest.values import SPACES, trimmed
 from recsys.settings import closest
 
 _HEAD_LINES: Final = 500
+_LINE, _RECORD = "__line", "__record"
+_PATH: Final = "_metadata.file_path"
+_ENDS: Final = "," + SPACES
+"""What may follow an object on its line: programs that print a list put commas there."""
 
 
-def read_json(spark: SparkSession, source: Source, path: str, files: list[InputFile]) -> DataFrame:
+def read_json(spark: SparkSession, source: Source, files: Sequence[InputFile]) -> DataFrame:
     """Open files of one JSON object per line; see `recsys.ingest.readers.open_source`."""
     names = sorted(source.source_columns())
+    require_columns(source, names)
     schema = _schema(source, names)
-    if java_name(source.format.encoding) != "UTF-8":
-        encoded = encoded_reader(spark, source, files).schema(schema).option("lineSep", "\n")
-        frame = encoded.option("columnNameOfCorruptRecord", CORRUPT).json(path)
-        return with_origin(frame, names, F.col(CORRUPT).isNotNull())
-    lines = reader(spark, files).text(path)
+    declared = java_name(source.format.encoding)
+    start = head(spark, _first(files)) if declared.startswith("UTF-") else b""
+    encoding = marked_encoding(start, declared)
+    if encoding == "UTF-8":
+        lines = reader(spark, files).text(places(files)).select(F.col("value").alias(RAW), F.col(_PATH).alias(FILE))
+    elif encoding.startswith(WIDE):
+        lines = _wide(spark, files, encoding, start)
+    else:
+        encoded = encoded_reader(spark, files, encoding).schema(schema).option("lineSep", "\n")
+        frame = encoded.option("columnNameOfCorruptRecord", CORRUPT).json(places(files))
+        return with_origin(frame, named(names), F.col(CORRUPT).isNotNull())
     _check_keys(source, names, lines)
     return _parsed(lines, names, schema)
+
+
+def _first(files: Sequence[InputFile]) -> InputFile:
+    return next((file for file in files if file.size), files[0])
+
+
+def _wide(spark: SparkSession, files: Sequence[InputFile], encoding: str, start: bytes) -> DataFrame:
+    """Read lines of UTF-16 or UTF-32; without an order of bytes Spark could not tell where they end."""
+    if not encoding.endswith(("LE", "BE")):
+        encoding += "BE" if start.startswith((b"\xfe\xff", b"\x00\x00\xfe\xff")) else "LE"
+    # Spark 4 would end the run at a wrong byte; 3.5 ignores the key.
+    spark.conf.set("spark.sql.legacy.codingErrorAction", "true")
+    found = encoded_reader(spark, files, encoding).options(encoding=encoding, lineSep="\n").text(places(files))
+    return found.select(F.decode(F.col("value").cast("binary"), encoding).alias(RAW), F.col(_PATH).alias(FILE))
 
 
 def _schema(source: Source, names: list[str]) -> T.StructType:
@@ -40,15 +79,46 @@ def _schema(source: Source, names: list[str]) -> T.StructType:
 
 
 def _parsed(lines: DataFrame, names: list[str], schema: T.StructType) -> DataFrame:
-    record = F.from_json("value", schema, {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT})
-    parsed = lines.where(F.length(F.trim("value")) > 0).select(
-        F.col("value").alias(RAW), F.col("_metadata.file_path").alias(FILE), record.alias("__record")
-    )
+    how = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
+    parsed = _tidied(lines)
+    parsed = parsed.where(F.col(_LINE) != "").select("*", F.from_json(_LINE, schema, how).alias(_RECORD))
+    record, line = F.col(_RECORD), F.col(_LINE)
     # Spark takes the first object of a list, and ignores what follows an object: neither is one object per line.
-    whole = F.ltrim(F.col(RAW)).startswith("{") & F.rtrim(F.col(RAW)).endswith("}")
-    broken = F.col("__record").isNull() | F.col("__record").getField(CORRUPT).isNotNull() | ~whole
-    columns = [F.col("__record").getField(name).alias(name) for name in names]
+    whole = line.startswith("{") & line.endswith("}") & _single(line)
+    broken = record.isNull() | record.getField(CORRUPT).isNotNull() | ~whole
+    columns = [record.getField(name).alias(name) for name in names]
     return parsed.select(*columns, RAW, FILE, broken.alias(BROKEN))
+
+
+def _tidied(lines: DataFrame) -> DataFrame:
+    """Add lines without white space and commas around objects, and without the brackets of a list over many lines.
+
+    Parameters
+    ----------
+    lines : DataFrame
+        With `RAW`.
+    """
+    raw, inner = F.col(RAW), F.col(_LINE)
+    plain = raw.startswith("{") & raw.endswith("}")
+    bare = F.when(plain, raw).otherwise(F.expr(trimmed(trimmed(RAW), ends=_ENDS)))
+    length = F.length(inner)
+    whole = (
+        F.when(inner.isin("[", "]"), "")
+        .when(inner.startswith("[") & ~inner.endswith("]"), inner.substr(F.lit(2), length))
+        .when(inner.startswith("{") & inner.endswith("}]"), inner.substr(F.lit(1), length - 1))
+        .otherwise(inner)
+    )
+    return lines.select("*", bare.alias(_LINE)).withColumn(_LINE, whole)
+
+
+def _single(line: Column) -> Column:
+    """Whether a line holds no more than one object; only lines with an inner `}` are looked at again."""
+    listed = F.concat(F.lit("["), line, F.lit("]"))
+    count = F.json_array_length(listed)
+    # Counting is strict: it knows no NaN.
+    lenient = F.size(F.from_json(listed, T.ArrayType(T.StructType([T.StructField("a", T.StringType())]))))
+    more = F.instr(line, "}") < F.length(line)
+    return ~more | (F.coalesce(count, lenient) == 1)
 
 
 def _check_keys(source: Source, names: list[str], lines: DataFrame) -> None:
@@ -57,13 +127,13 @@ def _check_keys(source: Source, names: list[str], lines: DataFrame) -> None:
     Raises
     ------
     DataError
-        If a key is missing and another one is so close that the mapping must mean it.
+        If a key is missing from all lines and another one is so close that the mapping must mean it.
     """
     keys: set[str] = set()
     # One task reads file after file until it has enough lines; Spark alone would start with a part and come back.
-    for row in lines.coalesce(1).limit(_HEAD_LINES).collect():
+    for row in _tidied(lines).coalesce(1).limit(_HEAD_LINES).collect():
         try:
-            record = json.loads(row["value"])
+            record = json.loads(row[_LINE])
         except ValueError:
             continue
         keys |= record.keys() if isinstance(record, dict) else set()
@@ -71,6 +141,11 @@ def _check_keys(source: Source, names: list[str], lines: DataFrame) -> None:
         if name in keys:
             continue
         close = closest(name, keys - set(names), cutoff=NEAR)
-        if close:
+        if close and not _occurs(lines, name):
             raise missing_column(source, name, keys, close)
         progress.note(f"source {source.name}: no {name} in the first {_HEAD_LINES} lines; taken as an optional key")
+
+
+def _occurs(lines: DataFrame, name: str) -> bool:
+    """Look for a key in all lines, as text."""
+    return not lines.where(F.col(RAW).rlike(f'"{re.escape(name)}"[ \t]*:')).limit(1).isEmpty()
