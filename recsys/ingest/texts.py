@@ -15,7 +15,10 @@ MOST_VALUES: Final = 100_000
 """Keys and values of a mapping; YAML aliases can multiply them without end."""
 DEEPEST: Final = 50
 """Levels of a mapping within each other."""
-_NO_TEXTS: Final = ("literal", "header", "multiline", "observations", "optional", "max_list_length", "as_written")
+_NO_TEXTS: Final = (
+    *("literal", "header", "multiline", "observations", "optional", "max_list_length", "as_written", "fill", "flag"),
+    "late_after_days",
+)
 """Keys whose value need not be a text."""
 _SCALARS: Final = (
     (bool, "yes or no"),
