@@ -19,7 +19,7 @@ from recsys.data.examples import (
 from recsys.data.features import ITEM_DAILY, ITEM_FEATURES, POSITION_EFFECTS, USER_DAILY, USER_FEATURES
 from recsys.data.instants import AS_OF_KEY, slice_of, stamp
 from recsys.data.lists import CANDIDATES, INPUT_SKEW, RANKED, RECOMMENDATIONS
-from recsys.data.logs import EVENTS, IMPRESSIONS, QUARANTINE
+from recsys.data.logs import EVENTS, IMPRESSIONS, INGESTED, QUARANTINE, ROBOTS
 from recsys.data.runs import BACKTESTS, METRICS, MODELS, RUNS, SOURCE_OVERLAP
 from recsys.data.table import CONTRACT_VERSION, Column, Table, TablePart
 from recsys.data.vocabulary import (
@@ -37,6 +37,8 @@ ALL: Final[tuple[Table, ...]] = (
     EVENTS,
     IMPRESSIONS,
     QUARANTINE,
+    INGESTED,
+    ROBOTS,
     ITEMS,
     USERS,
     USER_INDEX,
@@ -82,6 +84,7 @@ __all__ = [
     "EXAMPLE_FEATURES",
     "FEATURE_WINDOWS",
     "IMPRESSIONS",
+    "INGESTED",
     "INPUT_SKEW",
     "ITEMS",
     "ITEM_DAILY",
@@ -93,6 +96,7 @@ __all__ = [
     "QUARANTINE",
     "RANKED",
     "RECOMMENDATIONS",
+    "ROBOTS",
     "RUNS",
     "SOURCE_OVERLAP",
     "RetrieverFeature",

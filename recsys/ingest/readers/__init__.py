@@ -12,15 +12,19 @@ from recsys.ingest.readers.csv import read_csv
 from recsys.ingest.readers.json import read_json
 
 
-def open_source(spark: SparkSession, source: Source, path: str, files: list[InputFile]) -> DataFrame:
+def open_source(
+    spark: SparkSession, source: Source, path: str | list[str], files: list[InputFile], *, base: str | None = None
+) -> DataFrame:
     """Open the files of a source, each by the reader of its format.
 
     Parameters
     ----------
-    path : str
-        The file, directory, glob or Delta table that holds the source.
+    path : str or list of str
+        The file, directory, glob or Delta table that holds the source, or its files one by one.
     files : list of InputFile
-        What lies there; at least one file that is not empty.
+        What lies there.
+    base : str, optional
+        Of single files: the directory below which folders such as `dt=2024-05-01` give columns.
 
     Returns
     -------
@@ -35,9 +39,12 @@ def open_source(spark: SparkSession, source: Source, path: str, files: list[Inpu
     """
     kind = source.format.type
     if kind == "json":
-        return read_json(spark, source, path, files)
+        return read_json(spark, source, path, files, base=base)
     if kind == "csv":
-        return read_csv(spark, source, path, files)
-    frame = reader(spark, files).parquet(path) if kind == "parquet" else spark.read.format("delta").load(path)
+        return read_csv(spark, source, path, files, base=base)
+    if kind == "parquet":
+        frame = reader(spark, files, base=base).parquet(*([path] if isinstance(path, str) else path))
+    else:
+        frame = spark.read.format("delta").load(path)
     require_columns(source, frame.columns)
     return with_origin(frame, frame.columns, F.lit(False))

@@ -23,22 +23,25 @@ CORRUPT: Final = "__corrupt"
 """Where Spark puts the text of a record that it can't parse."""
 
 
-def reader(spark: SparkSession, files: list[InputFile]) -> DataFrameReader:
+def reader(spark: SparkSession, files: list[InputFile], *, base: str | None = None) -> DataFrameReader:
     """Return a reader of everything below a directory.
 
     Spark descends into `key=value` folders by itself; it has to be asked to descend into others.
     """
     keyed = any("=" in file.below_listed.rpartition("/")[0] for file in files)
-    return spark.read.option("recursiveFileLookup", not keyed)
+    found = spark.read.option("recursiveFileLookup", not keyed)
+    return found.option("basePath", base) if base and keyed else found
 
 
-def encoded_reader(spark: SparkSession, source: Source, files: list[InputFile]) -> DataFrameReader:
+def encoded_reader(
+    spark: SparkSession, source: Source, files: list[InputFile], *, base: str | None = None
+) -> DataFrameReader:
     """Return a reader of text in the source's encoding."""
     name = java_name(source.format.encoding)
     if not in_every_spark(name):
         # Spark 4 accepts only the charsets on its own list unless this is set; 3.5 ignores the key.
         spark.conf.set("spark.sql.legacy.javaCharsets", "true")
-    return reader(spark, files).option("encoding", name)
+    return reader(spark, files, base=base).option("encoding", name)
 
 
 def with_origin(frame: DataFrame, names: Iterable[str], broken: Column) -> DataFrame:

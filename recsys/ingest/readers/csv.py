@@ -13,12 +13,14 @@ from recsys.ingest.files import InputFile
 from recsys.ingest.readers.common import CORRUPT, encoded_reader, require_columns, with_origin
 
 
-def read_csv(spark: SparkSession, source: Source, path: str, files: list[InputFile]) -> DataFrame:
+def read_csv(
+    spark: SparkSession, source: Source, path: str | list[str], files: list[InputFile], *, base: str | None = None
+) -> DataFrame:
     """Open CSV files; see `recsys.ingest.readers.open_source`."""
     names, comparable = _columns(spark, source, files)
     schema = T.StructType([T.StructField(name, T.StringType()) for name in [*names, CORRUPT]])
     frame = (
-        _reader(spark, source, files)
+        _reader(spark, source, files, base=base)
         .schema(schema)
         .options(mode="PERMISSIVE", columnNameOfCorruptRecord=CORRUPT)
         .options(header=source.format.header, enforceSchema=not comparable)
@@ -30,9 +32,9 @@ def read_csv(spark: SparkSession, source: Source, path: str, files: list[InputFi
     return with_origin(frame, names, F.col(CORRUPT).isNotNull())
 
 
-def _reader(spark: SparkSession, source: Source, files: list[InputFile]) -> DataFrameReader:
+def _reader(spark: SparkSession, source: Source, files: list[InputFile], *, base: str | None = None) -> DataFrameReader:
     how = source.format
-    return encoded_reader(spark, source, files).options(
+    return encoded_reader(spark, source, files, base=base).options(
         sep=how.separator, quote=how.quote, escape=how.escape, multiLine=how.multiline, maxCharsPerColumn=-1
     )
 

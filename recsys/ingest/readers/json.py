@@ -20,15 +20,17 @@ from recsys.settings import closest
 _HEAD_LINES: Final = 500
 
 
-def read_json(spark: SparkSession, source: Source, path: str, files: list[InputFile]) -> DataFrame:
+def read_json(
+    spark: SparkSession, source: Source, path: str | list[str], files: list[InputFile], *, base: str | None = None
+) -> DataFrame:
     """Open files of one JSON object per line; see `recsys.ingest.readers.open_source`."""
     names = sorted(source.source_columns())
     schema = _schema(source, names)
     if java_name(source.format.encoding) != "UTF-8":
-        encoded = encoded_reader(spark, source, files).schema(schema).option("lineSep", "\n")
+        encoded = encoded_reader(spark, source, files, base=base).schema(schema).option("lineSep", "\n")
         frame = encoded.option("columnNameOfCorruptRecord", CORRUPT).json(path)
         return with_origin(frame, names, F.col(CORRUPT).isNotNull())
-    lines = reader(spark, files).text(path)
+    lines = reader(spark, files, base=base).text(path)
     _check_keys(source, names, lines)
     return _parsed(lines, names, schema)
 
