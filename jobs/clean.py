@@ -1,31 +1,38 @@
 """Take raw logs in: map them onto the contract, keep what breaks it apart.
 
-Reads the files of a `--dataset` mapping below `input.root`; writes `events` and `impressions` (insert-only, by
-`event_id` and by `list_id, item_id`; a missing label may be filled in), `items` and `users` (the history of this
-dataset, by id and `valid_from`) and `quarantine` (the slice of this batch of files, by `row_hash`). Stops before it
-writes (exit 3) where too many rows are refused.
+Reads what is new below `input.root` by a `--dataset` mapping; writes `events` and `impressions` (by `event_id` and by
+`list_id, item_id`; what is stored changes only where a batch tells more of it), `items` and `users` (the history of
+this dataset, by id and `valid_from`), `robots`, `quarantine` (the slice of this batch of files, by `row_hash`) and, at
+the end, `ingested`, which says what has been read. Stops before it writes (exit 3) where too many rows are refused.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+
+from pyspark.sql import DataFrame
 
 from recsys import data
 from recsys.ingest.dataset import makes_ids, require_same_ids
 from recsys.ingest.flow import cleaned
 from recsys.ingest.histories import require_own
-from recsys.ingest.outcome import Origin
-from recsys.ingest.sources import fingerprint, read_batch
+from recsys.ingest.outcome import Cleaned, Origin
+from recsys.ingest.record import ingested, late_before, shown_since
+from recsys.ingest.sources import Batch, fingerprint, read_batch
+from recsys.ingest.units import Ledger
 from recsys.pipeline import Context, Part, job
 from recsys.store import Merge, Replace, Write, Writes
 from recsys.store.files import list_files
 from recsys.store.runs import RunLog
 
+_STORED = (data.EVENTS, data.IMPRESSIONS, data.ITEMS, data.USERS, data.ROBOTS)
+
 
 @job(
     "clean",
-    reads=(data.ITEMS, data.USERS),
-    writes=(data.QUARANTINE, data.ITEMS, data.USERS, data.IMPRESSIONS, data.EVENTS),
+    reads=(*_STORED, data.INGESTED),
+    writes=(data.QUARANTINE, data.ITEMS, data.USERS, data.IMPRESSIONS, data.EVENTS, data.ROBOTS, data.INGESTED),
     config=("clean", Part("dataset", lambda dataset: dataset.without_settings() if dataset else None)),
     inputs=lambda spark, config: fingerprint(
         spark,
@@ -38,20 +45,23 @@ from recsys.store.runs import RunLog
 )
 def run(context: Context) -> Writes:
     """Read, clean, check."""
-    config = context.config
-    warehouse, now = context.warehouse, datetime.now(UTC)
+    config, warehouse, now = context.config, context.warehouse, datetime.now(UTC)
+    stored, ledger = _stored(context), _ledger(context)
     batch = read_batch(
         context.spark,
         config.dataset,
         root=config.input.root,
         trusted=config.input.trusted_paths,
         list_files=list_files,
+        ledger=ledger,
+        settings=config.clean,
     )
-    name = batch.dataset.name
     if makes_ids(batch.dataset) and not config.clean.accept_changed_mapping:
-        before = RunLog(warehouse).last_config("clean", dataset=name, wrote=data.EVENTS)
+        before = RunLog(warehouse).last_config("clean", dataset=batch.dataset.name, wrote=data.EVENTS)
         require_same_ids(batch.dataset, (before or {}).get("dataset") or {})
-    known = {t.name: warehouse.read(t, where={"source": name}, required=False) for t in (data.ITEMS, data.USERS)}
+    if not batch.frames:
+        return Writes()
+    late = late_before(batch, ledger)
     context.keep(batch.reading())
     rows = context.keep(
         cleaned(
@@ -59,20 +69,55 @@ def run(context: Context) -> Writes:
             origin=Origin(batch.dataset, batch.batch_id, now, batch.root),
             settings=config.clean,
             broadcast_limit_mb=config.spark.broadcast_limit_mb,
-            existing=known,
+            existing=stored,
+            late_before=late,
+            seen=ledger.sources(),
         )
     )
     rows.check(quarantine_limit=config.clean.quarantine_limit, duplicate_limit=config.clean.duplicate_limit)
-    writes: list[Write] = [Replace(data.QUARANTINE, rows.quarantine, {"batch_id": batch.batch_id})]
+    adopted = warehouse.read(data.INGESTED, where={"source": batch.dataset.name}, required=False)
+    taken = ingested(
+        context.spark,
+        batch,
+        rows.tallies,
+        now=now,
+        adopted=adopted if config.clean.accept_changed_mapping else None,
+    )
+    quarantine = Replace(data.QUARANTINE, rows.quarantine, {"batch_id": batch.batch_id})
+    return Writes([quarantine, *_writes(context, batch, rows, late), Merge(data.INGESTED, taken, update=True)])
+
+
+def _stored(context: Context) -> dict[str, DataFrame]:
+    """Read what is there of the dataset; a table that does not exist is left out."""
+    dataset, warehouse = context.config.dataset, context.warehouse
+    where = {"source": dataset.name if dataset else ""}
+    return {table.name: warehouse.read(table, where=where) for table in _STORED if warehouse.exists(table)}
+
+
+def _ledger(context: Context) -> Ledger:
+    """Read what was taken in before; a table that is gone has to be filled again."""
+    dataset, warehouse = context.config.dataset, context.warehouse
+    if dataset is None or not warehouse.exists(data.INGESTED):
+        return Ledger()
+    there = [one.name for one in dataset.sources if warehouse.exists(data.BY_NAME[one.table])]
+    return Ledger.of(warehouse.read(data.INGESTED, where={"source": dataset.name})).about(there)
+
+
+def _writes(context: Context, batch: Batch, rows: Cleaned, late: Mapping[str, datetime]) -> list[Write]:
+    """Say how each table is written, in the order in which they are committed."""
+    name, writes, warehouse = batch.dataset.name, dict[str, Write](), context.warehouse
     for table, found in ((data.BY_NAME[filled], found) for filled, found in rows.tables.items()):
         if table in (data.ITEMS, data.USERS):
             require_own(found, warehouse.read(table, required=False), entity=table.key[0], dataset=name)
-            writes.append(Replace(table, found, {"source": name}))
-        else:
+            writes[table.name] = Replace(table, found, {"source": name})
+        elif table is data.IMPRESSIONS:
             # A label that the source resolved since then comes with a list that is known.
-            late = ("label",) if table is data.IMPRESSIONS and batch.dataset.maps(table.name, "label") else ()
-            writes.append(Merge(table, found, fill=late, prune=rows.days(table.name)))
-    return Writes(writes)
+            fill = ("label",) if batch.dataset.maps(table.name, "label") else ()
+            since = shown_since(batch, late, rows)
+            writes[table.name] = Merge(table, found, fill=fill, raise_flags=("is_bot",), since=since)
+        else:
+            writes[table.name] = Merge(table, found, update=True, since=rows.since if table is data.EVENTS else None)
+    return [writes[table.name] for table in run.writes if table.name in writes]
 
 
 if __name__ == "__main__":

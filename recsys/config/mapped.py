@@ -30,7 +30,7 @@ SECTIONS: Final = (
 """Sections that describe data and quality."""
 
 NOT_ITS_BUSINESS: Final = {
-    "clean": frozenset(["accept_changed_mapping"]),
+    "clean": frozenset(["accept_changed_mapping", "reingest"]),
     "train_ctr": frozenset(
         [
             "launcher",

@@ -27,7 +27,7 @@ from recsys.data.features import (
 )
 from recsys.data.instants import AS_OF_KEY, slice_of, stamp
 from recsys.data.lists import CANDIDATES, INPUT_SKEW, RANKED, RECOMMENDATIONS
-from recsys.data.logs import EVENTS, IMPRESSIONS, QUARANTINE
+from recsys.data.logs import EVENTS, IMPRESSIONS, INGESTED, QUARANTINE, ROBOTS
 from recsys.data.runs import BACKTESTS, METRICS, MODELS, RUNS, SOURCE_OVERLAP
 from recsys.data.table import CONTRACT_VERSION, Column, Table, TablePart
 from recsys.data.vocabulary import (
@@ -45,6 +45,8 @@ ALL: Final[tuple[Table, ...]] = (
     EVENTS,
     IMPRESSIONS,
     QUARANTINE,
+    INGESTED,
+    ROBOTS,
     CHECKS,
     ITEMS,
     USERS,
@@ -96,6 +98,7 @@ __all__ = [
     "FEATURE_STATS",
     "FEATURE_WINDOWS",
     "IMPRESSIONS",
+    "INGESTED",
     "INPUT_SKEW",
     "ITEMS",
     "ITEM_DAILY",
@@ -107,6 +110,7 @@ __all__ = [
     "QUARANTINE",
     "RANKED",
     "RECOMMENDATIONS",
+    "ROBOTS",
     "RUNS",
     "SOURCE_OVERLAP",
     "RetrieverFeature",

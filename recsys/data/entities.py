@@ -16,6 +16,7 @@ def _history() -> tuple[Column, ...]:
         ),
         Column("valid_to", "timestamp", "When the next state began (UTC, exclusive); null for the newest state"),
         Column("is_current", "boolean", "True for the newest state", nullable=False),
+        Column("seen_at", "array<timestamp>", "Instants at which the source told this state, the first one included"),
     )
 
 

@@ -22,6 +22,7 @@ def _daily(entity: str) -> Table:
             Column("quantity_sum", "double", "Sum of the people's quantities"),
             Column("revenue_sum", "double", "Sum of the people's price x quantity (1 where no quantity is given)"),
             Column("last_time", "timestamp", "Latest event of people that day (UTC); null where only robots came"),
+            Column("checksum", "bigint", "Sum of a hash of each event: another event makes another sum"),
         ),
         key=(f"{entity}_id", "event_date", "event_type"),
         period_column="event_date",

@@ -116,3 +116,38 @@ QUARANTINE = Table(
     retention_days=90,
     volatile=("ingest_date", "ingested_at"),
 )
+
+INGESTED = Table(
+    name="ingested",
+    comment="Units of input (files, versions of a table) that clean has taken in; written after the rows themselves.",
+    columns=(
+        Column("source", "string", "Name of the dataset mapping", nullable=False),
+        Column("source_name", "string", "Name of the source within the mapping", nullable=False),
+        Column("unit", "string", "The file or the Delta table, below input.root", nullable=False),
+        Column("version", "string", "Size and time of the file, or version of the table", nullable=False),
+        Column("rules", "string", "Hash of the mapping and the settings that it was read under", nullable=False),
+        Column("size", "bigint", "Bytes; null for a table"),
+        Column("rows", "bigint", "Rows that it held, skipped ones included", nullable=False),
+        Column("refused", "bigint", "Rows of it in quarantine, repeats included", nullable=False),
+        Column("last_time", "timestamp", "Latest event or shown list among its other rows (UTC)"),
+        Column("batch_id", "string", "Batch that took it in, the newest one", nullable=False),
+        Column("ingested_at", "timestamp", "When that was (UTC)", nullable=False),
+    ),
+    key=("source", "source_name", "unit"),
+    volatile=("version", "ingested_at"),
+)
+
+ROBOTS = Table(
+    name="robots",
+    comment="Users whose rate of events is a robot's, and since when.",
+    columns=(
+        Column("source", "string", "Name of the dataset mapping", nullable=False),
+        Column("user_id", "string", "Public user id", nullable=False),
+        Column(
+            "robot_since", "timestamp", "End of the first minute or hour with too many events (UTC)", nullable=False
+        ),
+        Column("batch_id", "string", "Batch that told", nullable=False),
+    ),
+    key=("source", "user_id"),
+    volatile=("batch_id",),
+)

@@ -26,6 +26,9 @@ TABLES: Final[dict[Entity, Table]] = {"user": USER_DAILY, "item": ITEM_DAILY}
 
 EXACT = "decimal(38,6)"
 """The type in which amounts are summed: a sum of decimals has the same bits in whatever order it is computed."""
+_SUMMED: Final = (
+    *("event_id", "user_id", "item_id", "event_type", "event_time", "value", "quantity", "price", "is_bot"),
+)
 _LARGEST = 1e20
 """Amounts beyond this (infinities and NaN included) can't be real and stay out of sums."""
 
@@ -80,7 +83,13 @@ def daily_partials(events: DataFrame, *, entity: Entity, days: Sequence[date] | 
         _total(people, F.col("quantity")).alias("quantity_sum"),
         _total(people, F.col("price") * units).alias("revenue_sum"),
         F.max(F.when(people, F.col("event_time"))).alias("last_time"),
+        F.sum(_hashed()).alias("checksum"),
     )
+
+
+def _hashed() -> Column:
+    """A hash of what partials are made of, small enough that a day's sum of them fits into 64 bits."""
+    return F.pmod(F.xxhash64(*_SUMMED), F.lit(1 << 31))
 
 
 def _total(wanted: Column, amount: Column) -> Column:
@@ -93,20 +102,20 @@ class DayCounts:
 
     Attributes
     ----------
-    logged : mapping of date to (int, int)
-        Events of the log, robots included, and those of people.
-    kept : mapping of str to mapping of date to (int, int)
+    logged : mapping of date to (int, int, int)
+        Events of the log, robots included, those of people, and the sum of their hashes.
+    kept : mapping of str to mapping of date to (int, int, int)
         The same as the partials of an entity count them.
     """
 
-    logged: Mapping[date, tuple[int, int]]
-    kept: Mapping[Entity, Mapping[date, tuple[int, int]]]
+    logged: Mapping[date, tuple[int, int, int]]
+    kept: Mapping[Entity, Mapping[date, tuple[int, int, int]]]
 
     def stale(self, entity: Entity) -> list[date]:
         """Return the days whose partial is missing, or counts other events than the log holds now, in order.
 
-        A day is stale if the number of its events (robots included), or of people's events, differs from its partial:
-        because of late rows, rows removed, or users found to be robots later on.
+        A day is stale if its events (robots included), or those of people, differ from its partial in number or in
+        content: because of late rows, rows removed or replaced, or users found to be robots later on.
         """
         kept = self.kept[entity]
         return sorted(day for day in {*self.logged, *kept} if self.logged.get(day) != kept.get(day))
@@ -122,17 +131,18 @@ def day_counts(events: DataFrame, partials: Mapping[Entity, DataFrame], *, since
     """
     inside = (F.col("event_date") >= F.lit(since)) & (F.col("event_date") < F.lit(until))
     one, person = F.lit(1).cast("bigint"), (~F.col("is_bot")).cast("bigint")
-    parts = [events.where(inside).select(F.lit("").alias("part"), "event_date", one.alias("n_all"), person.alias("n"))]
+    counted = one.alias("n_all"), person.alias("n"), _hashed().alias("checksum")
+    parts = [events.where(inside).select(F.lit("").alias("part"), "event_date", *counted)]
     for entity, partial in partials.items():
-        parts.append(partial.where(inside).select(F.lit(entity).alias("part"), "event_date", "n_all", "n"))
+        parts.append(partial.where(inside).select(F.lit(entity).alias("part"), "event_date", "n_all", "n", "checksum"))
     summed = (
         reduce(DataFrame.unionByName, parts)
         .groupBy("part", "event_date")
-        .agg(F.sum("n_all").alias("n_all"), F.coalesce(F.sum("n"), F.lit(0)).alias("n"))
+        .agg(*(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in ("n_all", "n", "checksum")))
     )
-    found: dict[str, dict[date, tuple[int, int]]] = {part: {} for part in ("", *partials)}
+    found: dict[str, dict[date, tuple[int, int, int]]] = {part: {} for part in ("", *partials)}
     for row in summed.collect():
-        found[row["part"]][row["event_date"]] = (row["n_all"], row["n"])
+        found[row["part"]][row["event_date"]] = (row["n_all"], row["n"], row["checksum"])
     return DayCounts(found[""], {entity: found[entity] for entity in partials})
 
 

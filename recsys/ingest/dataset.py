@@ -55,6 +55,11 @@ class Source(Section):
         "repeats are merged, changes become a history",
     )
     optional: bool = Field(False, description="Go on without it if it has no files")
+    late_after_days: PositiveInt | None = Field(
+        None,
+        description="events, impressions: a row this many days older than the newest of earlier batches is quarantined "
+        "as late, and no older day is searched or changed; null: rows may be as late as they like",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -142,6 +147,8 @@ class Source(Section):
             found.append(f"event types are for events, not for {self.table}")
         if self.table not in ("items", "users") and (self.observations or self.latest_by):
             found.append("observations and latest_by are for items and users")
+        if self.table in ("items", "users") and self.late_after_days:
+            found.append("late_after_days is for events and impressions; a late state is put in its place")
         if self.latest_by and (self.latest_by.format or self.latest_by.timezone or self.latest_by.separator):
             found.append(
                 "latest_by compares values as they are; for a time in another format give an expression such as "

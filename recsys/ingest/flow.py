@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import reduce
+from datetime import datetime
 from typing import Final
 
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from recsys import data
 from recsys.errors import DataError
-from recsys.ingest import finish, repeats
+from recsys.ingest import repeats
 from recsys.ingest.dataset import Source
 from recsys.ingest.given import REASONS_TEXT, SKIPPED
+from recsys.ingest.holding import Few, Holder
+from recsys.ingest.making import Maker
 from recsys.ingest.outcome import Cleaned, Origin
 from recsys.ingest.quarantine import Tally, quarantine_rows, tally
-from recsys.ingest.robots import robots
 from recsys.ingest.rules import Bounds
 from recsys.ingest.settings import CleanSettings
 from recsys.ingest.shape import Shape, shape
 from recsys.progress import note, step
 
-_BYTES_PER_KEY: Final = 64
 _BROKEN: Final = f"{REASONS_TEXT} != ''"
 _FEW_KEYS: Final = 1000
 """Up to this many repeated keys stand in the queries themselves, which saves a join."""
@@ -40,28 +38,6 @@ class _Part:
     refused: DataFrame
 
 
-class _Holder(ExitStack):
-    """Keeps frames on disk until the block ends, so that files are parsed once."""
-
-    def hold(self, frame: DataFrame) -> DataFrame:
-        held = frame.persist(StorageLevel.DISK_ONLY)
-        self.callback(held.unpersist)
-        return held
-
-
-@dataclass(frozen=True)
-class _Few:
-    """Decides whether a list of keys is small enough to be sent to every executor."""
-
-    limit_mb: int
-
-    def fits(self, count: int) -> bool:
-        return count * _BYTES_PER_KEY <= self.limit_mb * 1_000_000
-
-    def broadcast(self, keys: DataFrame, count: int) -> DataFrame:
-        return F.broadcast(keys) if self.fits(count) else keys
-
-
 @contextmanager
 def cleaned(
     frames: Sequence[tuple[Source, DataFrame]],
@@ -70,6 +46,8 @@ def cleaned(
     settings: CleanSettings,
     broadcast_limit_mb: int = 256,
     existing: Mapping[str, DataFrame] | None = None,
+    late_before: Mapping[str, datetime] | None = None,
+    seen: Collection[str] = (),
 ) -> Iterator[Cleaned]:
     """Clean a batch; the parsed rows are held on disk within the block.
 
@@ -84,37 +62,37 @@ def cleaned(
     broadcast_limit_mb : int
         Repeated keys and robots up to this size (MB) are broadcast.
     existing : mapping, optional
-        Rows of `items` and `users` already known from this dataset, by table.
+        What is stored of this dataset, by table: `events`, `impressions`, `items`, `users`, `robots`.
+    late_before : mapping of str to datetime, optional
+        Name of a source, to the instant before which its rows are late.
+    seen : collection of str
+        Sources that an earlier batch had rows of: it is no error if they have none today.
 
     Raises
     ------
     DataError
-        If a source holds no row, or every row of it is skipped.
+        If a source that was never seen holds no row, or every row of it is skipped.
     ConfigError
         If a date of the settings or an expression of the mapping can't be used.
     """
-    dataset, few = origin.dataset, _Few(broadcast_limit_mb)
+    dataset, few = origin.dataset, Few(broadcast_limit_mb)
     bounds = Bounds.of(settings, now=origin.ingested_at, max_list_length=dataset.max_list_length)
-    with _Holder() as holder:
-        shaped = [(one, holder.hold(one.frame)) for one in shape(frames, timezone=dataset.timezone, bounds=bounds)]
+    with Holder() as holder:
+        shapes = shape(frames, timezone=dataset.timezone, bounds=bounds, late_before=late_before)
+        shaped = [(one, holder.hold(one.frame)) for one in shapes]
         with step("parse the files") as this:
             tallies = tally([(one.table, frame) for one, frame in shaped])
             this.rows = sum(one.rows for one in tallies)
-        _report(tallies, [source for source, _ in frames])
+        _report(tallies, [source for source, _ in frames], seen=seen)
         parts, more = _parts(shaped, few, holder)
-        tallies += more
-        refused = _quarantined(parts, origin)
-        hashed = all("event_id" not in source.columns for source, _ in frames)
-        result = Cleaned({}, refused, tallies, hashed_ids=hashed)
-        found = _robots(parts, settings, few, holder)
-        for name in dict.fromkeys(part.shape.table for part in parts):
-            mine = [(part.shape, part.kept) for part in parts if part.shape.table == name]
-            known = (existing or {}).get(name)
-            result.tables[name] = _finished(name, mine, found, origin, settings.session_gap_minutes, known)
-        yield result
+        by_table: dict[str, list[tuple[Shape, DataFrame]]] = {}
+        for part in parts:
+            by_table.setdefault(part.shape.table, []).append((part.shape, part.kept))
+        maker = Maker(by_table, existing or {}, tallies, origin, settings, few, holder, late_before or {})
+        yield Cleaned(maker.made(), _quarantined(parts, origin), tallies + more, maker.since())
 
 
-def _parts(shaped: Sequence[tuple[Shape, DataFrame]], few: _Few, holder: _Holder) -> tuple[list[_Part], list[Tally]]:
+def _parts(shaped: Sequence[tuple[Shape, DataFrame]], few: Few, holder: Holder) -> tuple[list[_Part], list[Tally]]:
     """Split each shape's rows into those to keep and those to refuse, and count the repeats among the latter."""
     with step("find repeats") as this:
         repeated = _repeated({at: frame for at, (one, frame) in enumerate(shaped) if one.compared}, few, holder)
@@ -131,7 +109,7 @@ def _parts(shaped: Sequence[tuple[Shape, DataFrame]], few: _Few, holder: _Holder
     return parts, counted
 
 
-def _repeated(frames: Mapping[int, DataFrame], few: _Few, holder: _Holder) -> dict[int, repeats.Repeated]:
+def _repeated(frames: Mapping[int, DataFrame], few: Few, holder: Holder) -> dict[int, repeats.Repeated]:
     """Find the repeated keys of frames; those without any have no entry."""
     if not frames:
         return {}
@@ -146,21 +124,24 @@ def _repeated(frames: Mapping[int, DataFrame], few: _Few, holder: _Holder) -> di
     return {row[repeats.PART]: repeats.Repeated(_of(keys, row[repeats.PART], row["count"], few)) for row in counted}
 
 
-def _of(keys: DataFrame, part: int, count: int, few: _Few) -> DataFrame:
+def _of(keys: DataFrame, part: int, count: int, few: Few) -> DataFrame:
     return few.broadcast(keys.where(F.col(repeats.PART) == part).select(repeats.KEY_HASH), count)
 
 
-def _judged(shaped: Shape, frame: DataFrame, keys: repeats.Repeated, holder: _Holder) -> DataFrame:
+def _judged(shaped: Shape, frame: DataFrame, keys: repeats.Repeated, holder: Holder) -> DataFrame:
     return holder.hold(repeats.judged(frame, keys, key=shaped.key, content=shaped.content, order=shaped.order))
 
 
-def _report(tallies: Sequence[Tally], sources: Sequence[Source]) -> None:
+def _report(tallies: Sequence[Tally], sources: Sequence[Source], *, seen: Collection[str]) -> None:
     rows = {source.name: 0 for source in sources}
     skipped = dict(rows)
     for one in tallies:
         rows[one.source] += one.rows
         skipped[one.source] += one.rows if one.skipped else 0
     for source in sources:
+        if not rows[source.name] and source.name in seen:
+            note(f"source {source.name}: no row today")
+            continue
         if not rows[source.name]:
             raise DataError(
                 f"source {source.name}: {source.path} holds no row; deliver it again, or take the source out"
@@ -168,7 +149,7 @@ def _report(tallies: Sequence[Tally], sources: Sequence[Source]) -> None:
         if skipped[source.name]:
             share = f"{skipped[source.name]:,} of {rows[source.name]:,} rows"
             note(f"source {source.name}: {share} skipped, as the mapping says")
-        if skipped[source.name] == rows[source.name]:
+        if skipped[source.name] == rows[source.name] and source.name not in seen:
             raise DataError(
                 f"source {source.name}: every one of {rows[source.name]:,} rows of {source.path} was skipped; "
                 "check `where` and `ignore_event_types`"
@@ -183,35 +164,3 @@ def _quarantined(parts: Sequence[_Part], origin: Origin) -> DataFrame:
         ingested_at=origin.ingested_at,
         root=origin.root,
     )
-
-
-def _robots(parts: Sequence[_Part], settings: CleanSettings, few: _Few, holder: _Holder) -> DataFrame | None:
-    """Find the robots among the users of the events; None where there are none."""
-    events = [part.kept.select("user_id", "event_time") for part in parts if part.shape.table == "events"]
-    if not events:
-        return None
-    united = reduce(DataFrame.unionByName, events)
-    with step("find robots") as this:
-        found = robots(united, per_minute=settings.bot_events_per_minute, per_hour=settings.bot_events_per_hour)
-        held = holder.hold(found)
-        # Within one partition, rows are counted without a shuffle.
-        this.rows = held.coalesce(1).count()
-        return few.broadcast(held, this.rows) if this.rows else None
-
-
-def _finished(
-    name: str,
-    parts: finish.Parts,
-    found: DataFrame | None,
-    origin: Origin,
-    gap_minutes: int,
-    existing: DataFrame | None,
-) -> DataFrame:
-    """Return a table's rows; `found` are the robots, `existing` the rows of items or users already known."""
-    if name == "events":
-        frame = origin.stamp(finish.events(parts, found, gap_minutes=gap_minutes))
-    elif name == "impressions":
-        frame = origin.stamp(finish.impressions(parts, found))
-    else:
-        frame = finish.states(name, parts, existing, stamp=origin.stamp)
-    return frame.select(*data.BY_NAME[name].column_names)

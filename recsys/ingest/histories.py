@@ -68,10 +68,11 @@ def require_own(new: DataFrame, stored: DataFrame, *, entity: str, dataset: str)
         )
 
 
-def build_history(
-    new: DataFrame, existing: DataFrame | None, *, entity: str, state: Sequence[str], collapse: bool
-) -> DataFrame:
-    """Unite new states with those already known and chain them; a re-run on the same input changes nothing.
+def build_history(new: DataFrame, existing: DataFrame | None, *, entity: str, state: Sequence[str]) -> DataFrame:
+    """Unite new states with those already known and chain them; equal states that follow one another become one.
+
+    A re-run on the same input changes nothing, and a state that comes late is put in its place: a row keeps all the
+    instants at which its state was told (`seen_at`), so that it can be divided again.
 
     Parameters
     ----------
@@ -81,21 +82,28 @@ def build_history(
         Rows of the table that came from the same dataset; a new state of the same key replaces them.
     state : sequence of str
         The columns that make up a state.
-    collapse : bool
-        Drop a state that equals the one before it (sightings repeat themselves; records do so on purpose).
     """
-    columns = [name for name in new.columns if name not in ("valid_to", "is_current")]
+    columns = [name for name in new.columns if name not in ("valid_to", "is_current", "seen_at")]
     united = new.select(*columns, F.lit(1).alias("__new"))
     if existing is not None:
-        united = united.unionByName(existing.select(*columns, F.lit(0).alias("__new")))
+        united = united.unionByName(_told(existing, columns).select(*columns, F.lit(0).alias("__new")))
         newest = W.Window.partitionBy(entity, "valid_from").orderBy(F.desc("__new"))
         united = united.select("*", F.row_number().over(newest).alias("__row")).where("__row = 1")
     states = united.select(*columns)
     in_order = W.Window.partitionBy(entity).orderBy("valid_from")
-    if collapse:
-        hashed = states.select("*", content_hash(states, state).alias("__content"))
-        before = F.lag("__content").over(in_order)
-        changed = hashed.select("*", (before.isNull() | (before != F.col("__content"))).alias("__changed"))
-        states = changed.where("__changed").select(*columns)
+    hashed = states.select("*", content_hash(states, state).alias("__content"))
+    before = F.lag("__content").over(in_order)
+    begins = F.when(before.isNull() | (before != F.col("__content")), F.col("valid_from"))
+    begun = hashed.select("*", begins.alias("__begins"))
+    known = begun.select("*", F.last("__begins", ignorenulls=True).over(in_order).alias("__first"))
+    seen = F.array_sort(F.collect_list("valid_from").over(W.Window.partitionBy(entity, "__first")))
+    states = known.select(*columns, seen.alias("seen_at"), "__begins").where("__begins IS NOT NULL").drop("__begins")
     until = F.lead("valid_from").over(in_order)
     return states.select("*", until.alias("valid_to"), until.isNull().alias("is_current"))
+
+
+def _told(existing: DataFrame, columns: Sequence[str]) -> DataFrame:
+    """Return one row per instant at which a stored state was told; all of them carry the state of their row."""
+    seen = F.coalesce("seen_at", F.array("valid_from")) if "seen_at" in existing.columns else F.array("valid_from")
+    told = existing.select("*", F.explode(seen).alias("__at"))
+    return told.select(*(F.col("__at").alias(name) if name == "valid_from" else F.col(name) for name in columns))

@@ -10,7 +10,10 @@ MAPPED_TABLES: Final = ("events", "impressions", "items", "users")
 MappedTable = Literal["events", "impressions", "items", "users"]
 
 _DERIVED: Final = frozenset(
-    ["event_date", "shown_date", "is_bot", "source", "batch_id", "ingested_at", "valid_to", "is_current", "attributes"]
+    [
+        *("event_date", "shown_date", "is_bot", "source", "batch_id", "ingested_at"),
+        *("valid_to", "is_current", "seen_at", "attributes"),
+    ]
 )
 REQUIRED: Final = {
     "events": ("item_id", "event_type", "event_time"),

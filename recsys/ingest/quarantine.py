@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from recsys.data.sql import literal
 from recsys.errors import DataError
 from recsys.ingest.given import REASONS_TEXT, SEPARATOR, SKIPPED, SOURCE_NAME
-from recsys.ingest.mappable import FILE, RAW
+from recsys.ingest.mappable import FILE, RAW, TIME_COLUMN
 from recsys.ingest.rules import DUPLICATES
 
 _SHOWN_REASONS = 5
@@ -32,7 +32,9 @@ class Tally:
     reasons : tuple of str
         Every rule that these rows break; empty for clean and for skipped rows.
     file : str
-        The first file by name that holds such a row; empty for rows that break no rule.
+        The file that holds them, as Spark shows it.
+    first, last : int, optional
+        Earliest and latest time of these rows, in microseconds since 1970, for events and shown lists.
     """
 
     table: str
@@ -41,10 +43,12 @@ class Tally:
     reasons: tuple[str, ...]
     rows: int
     file: str
+    first: int | None = None
+    last: int | None = None
 
 
 def tally(frames: Sequence[tuple[str, DataFrame]]) -> list[Tally]:
-    """Count the rows of mapped frames by fate, in one query whose result does not grow with the rows.
+    """Count the rows of mapped frames by file and fate, in one query whose result grows with the files alone.
 
     Parameters
     ----------
@@ -53,12 +57,12 @@ def tally(frames: Sequence[tuple[str, DataFrame]]) -> list[Tally]:
     """
     if not frames:
         return []
-    fate = ("table", SOURCE_NAME, SKIPPED, REASONS_TEXT)
-    # Taking the minimum of a text would make Spark sort every row; a set of the files with broken rows is small.
-    file = F.array_min(F.collect_set(F.when(F.col(REASONS_TEXT) != "", F.col(FILE))))
-    rows = [frame.select(F.lit(table).alias("table"), *fate[1:], FILE) for table, frame in frames]
+    fate = ("table", SOURCE_NAME, SKIPPED, REASONS_TEXT, FILE)
+    rows = [frame.select(F.lit(table).alias("table"), *fate[1:], _time(table)) for table, frame in frames]
     counted = (
-        reduce(DataFrame.unionByName, rows).groupBy(*fate).agg(F.count(F.lit(1)).alias("rows"), file.alias("file"))
+        reduce(DataFrame.unionByName, rows)
+        .groupBy(*fate)
+        .agg(F.count(F.lit(1)).alias("rows"), F.min("__time").alias("first"), F.max("__time").alias("last"))
     )
     return [
         Tally(
@@ -67,10 +71,18 @@ def tally(frames: Sequence[tuple[str, DataFrame]]) -> list[Tally]:
             skipped=row[SKIPPED],
             reasons=tuple(row[REASONS_TEXT].split(SEPARATOR)) if row[REASONS_TEXT] else (),
             rows=row["rows"],
-            file=row["file"] or "",
+            file=row[FILE] or "",
+            first=row["first"],
+            last=row["last"],
         )
         for row in counted.collect()
     ]
+
+
+def _time(table: str) -> Column:
+    """When a row happened, in microseconds since 1970; null for rows that don't happen."""
+    time = F.unix_micros(TIME_COLUMN[table]) if table in TIME_COLUMN else F.lit(None).cast("bigint")
+    return time.alias("__time")
 
 
 def check_shares(tallies: Iterable[Tally], *, quarantine_limit: float, duplicate_limit: float) -> None:

@@ -23,6 +23,7 @@ REASONS: Final[dict[str, str]] = {
     "bad_time:COLUMN": "the time can't be read in the mapping's format",
     "future_time": "the time is at or after clean.latest (one day from now if that is null)",
     "ancient_time": "the time is before clean.earliest",
+    "late": "the time is more than the source's late_after_days before the newest row of earlier batches",
     "unknown_event_type": "the mapping neither maps nor ignores this type of event",
     "negative:price": "a price below 0",
     "not_positive:COLUMN": "a quantity or a position of 0 or less",

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import Field, model_validator
 
 from recsys.settings import Day, PositiveInt, Section, Share, conflict, instant
+
+LIMITS: Final = ("quarantine_limit", "duplicate_limit", "accept_changed_mapping", "reingest")
+"""Settings that decide whether a batch is taken in, not what becomes of its rows."""
 
 
 class CleanSettings(Section):
@@ -21,6 +26,11 @@ class CleanSettings(Section):
         False,
         description="Go on even though the mapping changed and gives events without an id of their own new ids; safe if "
         "no file is read again",
+    )
+    reingest: tuple[str, ...] = Field(
+        (),
+        description="Files (below input.root; * and ? stand for any text) that are read again although they were read "
+        "before",
     )
     session_gap_minutes: PositiveInt = Field(
         30, description="Inactivity that ends a session, for sources that have no sessions"

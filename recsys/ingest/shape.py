@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from recsys import data
+from recsys.ingest.continued import KEPT
 from recsys.ingest.dataset import Source
-from recsys.ingest.given import LATEST, REASONS_TEXT, SKIPPED, SOURCE_NAME
+from recsys.ingest.given import LATEST, REASONS_TEXT, SEPARATOR, SKIPPED, SOURCE_NAME
 from recsys.ingest.histories import latest_first
 from recsys.ingest.mappable import FILE, LISTABLE, RAW, TIME_COLUMN, mappable_columns
 from recsys.ingest.mapping import map_source
@@ -71,15 +73,31 @@ class Shape:
         """Which row of a key stays: the earliest (of shown items, one with a label), or the newest by `latest_by`."""
         if self.table in TIME_COLUMN:
             unresolved = [F.col("label").isNull().asc()] if self.table == "impressions" else []
-            return [*unresolved, F.col(TIME_COLUMN[self.table]).asc()]
+            # As it is decided between a new event and a stored one; rows with lists have no such rival.
+            kept = [content_hash(self.frame, KEPT).asc()] if self.table == "events" and not self.listed else []
+            return [*unresolved, F.col(TIME_COLUMN[self.table]).asc(), *kept]
         return latest_first(self.frame)
 
 
-def shape(frames: Iterable[tuple[Source, DataFrame]], *, timezone: str, bounds: Bounds) -> list[Shape]:
-    """Map every source, and unite those of the same table and form."""
+def shape(
+    frames: Iterable[tuple[Source, DataFrame]],
+    *,
+    timezone: str,
+    bounds: Bounds,
+    late_before: Mapping[str, datetime] | None = None,
+) -> list[Shape]:
+    """Map every source, and unite those of the same table and form.
+
+    Parameters
+    ----------
+    late_before : mapping of str to datetime, optional
+        Name of a source, to the instant before which its rows are late.
+    """
     groups: dict[tuple[str, bool, bool], list[tuple[Source, DataFrame]]] = {}
     for source, frame in frames:
         mapped = map_source(frame, source, timezone=timezone, bounds=bounds)
+        if source.name in (late_before or {}):
+            mapped = _judged_late(mapped, TIME_COLUMN[source.table], (late_before or {})[source.name])
         groups.setdefault((source.table, bool(source.explode), source.observations), []).append((source, mapped))
     found = []
     for (table, listed, sighted), members in groups.items():
@@ -88,6 +106,12 @@ def shape(frames: Iterable[tuple[Source, DataFrame]], *, timezone: str, bounds: 
         united = reduce(DataFrame.unionByName, complete)
         found.append(Shape(table, united, tuple(source for source, _ in members), listed, sighted))
     return found
+
+
+def _judged_late(rows: DataFrame, time: str, before: datetime) -> DataFrame:
+    late = F.when(~F.col(SKIPPED) & (F.col(time) < F.lit(before)), F.lit("late"))
+    why = F.concat_ws(SEPARATOR, F.when(F.col(REASONS_TEXT) != "", F.col(REASONS_TEXT)), late)
+    return rows.select(*_replaced(rows, REASONS_TEXT, why))
 
 
 def _complete(frame: DataFrame, source: Source, *, ordered: bool, listed: bool) -> DataFrame:

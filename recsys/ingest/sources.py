@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from pyspark.sql import DataFrame, SparkSession
@@ -17,7 +17,26 @@ from recsys.failures import reading, translating
 from recsys.ingest.dataset import Dataset, Source
 from recsys.ingest.files import FileLister, InputFile, damaged
 from recsys.ingest.places import require_covered, require_inside, resolved, shown
-from recsys.ingest.readers import open_source
+from recsys.ingest.readers.units import DeltaVersion, Files
+from recsys.ingest.settings import LIMITS, CleanSettings
+from recsys.ingest.units import Ledger, Reader, Unit
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a batch takes of one source.
+
+    Attributes
+    ----------
+    rules : str
+        Hash of what decides how its rows are read.
+    units : tuple of Unit
+        What is read.
+    """
+
+    source: Source
+    rules: str
+    units: tuple[Unit, ...]
 
 
 @dataclass(frozen=True)
@@ -31,11 +50,15 @@ class Batch:
     batch_id : str
         The same for the same files (names below the root, sizes), whenever and wherever they are read.
     frames : tuple of (Source, DataFrame)
-        One frame per source that has files.
+        One frame per source that has something to read; none if everything is known.
     files : tuple of InputFile
-        All files of these sources.
+        The files of these frames.
     root : str
         Prefix that is cut off file names where they are shown.
+    taken : tuple of Taken
+        The same by units.
+    rules : mapping of str to str
+        Name of every source, to the hash of what decides how its rows are read.
     """
 
     dataset: Dataset
@@ -43,6 +66,8 @@ class Batch:
     frames: tuple[tuple[Source, DataFrame], ...]
     files: tuple[InputFile, ...]
     root: str
+    taken: tuple[Taken, ...] = ()
+    rules: Mapping[str, str] = field(default_factory=dict)
 
     def reading(self) -> AbstractContextManager[None]:
         """Translate errors raised while the frames are computed, naming the damaged file under either Spark."""
@@ -57,8 +82,10 @@ def read_batch(
     root: str | None,
     list_files: FileLister,
     trusted: Sequence[str] = (),
+    ledger: Ledger | None = None,
+    settings: CleanSettings | None = None,
 ) -> Batch:
-    """Find the files of every source, check their columns against the mapping, and open them.
+    """Find what every source holds that is not known yet, check its columns against the mapping, and open it.
 
     Parameters
     ----------
@@ -70,6 +97,10 @@ def read_batch(
         Lists the files at a path.
     trusted : sequence of str
         Places outside of the root that paths may name too (`input.trusted_paths`).
+    ledger : Ledger, optional
+        What earlier batches read; nothing by default.
+    settings : CleanSettings, optional
+        What units are read under, and which are to be read again; the defaults if there are none.
 
     Raises
     ------
@@ -80,8 +111,9 @@ def read_batch(
     """
     if dataset is None:
         raise ConfigError("clean needs a dataset mapping: give --dataset conf/datasets/NAME.yaml")
-    frames = []
-    files: dict[str, list[InputFile]] = {}
+    ledger, settings = ledger or Ledger(), settings or CleanSettings()
+    rules = {source.name: rules_of(source, dataset, settings) for source in dataset.sources}
+    frames, taken, seen, known = [], [], False, ledger.sources()
     for source in dataset.sources:
         path = resolved(source.name, source.path, root=root, trusted=trusted)
         found = list_files(spark, path, table=_is_table(source))
@@ -89,20 +121,35 @@ def read_batch(
             source.name, source.path, _paths(spark, source, path, found, list_files), root=root, trusted=trusted
         )
         path = shown(path)
-        if not found and source.optional:
-            progress.note(f"source {source.name}: no files at {path}, skipped (optional)")
+        if not _has_content(source, path, found, known=source.name in known):
+            seen = seen or source.name in known
             continue
-        _require_files(source, path, found)
-        files[source.name] = found
+        seen = True
+        reader: Reader = (DeltaVersion if _is_table(source) else Files)(spark, source, path, found, root)
+        units = _wanted(source, reader.units(), ledger, rules[source.name], settings)
+        if not units:
+            continue
+        taken.append(Taken(source, rules[source.name], tuple(units)))
         with reading(source.name, path, culprit=partial(damaged, spark, found)), _folder_values_as_text(spark):
-            frame = open_source(spark, source, path, found)
+            frame = reader.open(units)
             if _is_table(source):
                 require_covered(source.name, source.path, frame.inputFiles(), table=_table(found), trusted=trusted)
             frames.append((source, frame))
-    if not frames:
+    if not seen:
         raise DataError(f"dataset {dataset.name}: none of its sources has a file below {root}; check input.root")
-    every = tuple(file for found in files.values() for file in found)
-    return Batch(dataset, _batch_id(dataset, files, root), tuple(frames), every, (root or "").rstrip("/"))
+    files = tuple(unit.file for one in taken for unit in one.units if unit.file is not None)
+    below = (root or "").rstrip("/")
+    return Batch(dataset, _batch_id(dataset, taken), tuple(frames), files, below, tuple(taken), rules)
+
+
+def rules_of(source: Source, dataset: Dataset, settings: CleanSettings) -> str:
+    """Hash what decides how a source's rows are read: a unit that was read under something else is read again."""
+    plain = {
+        "source": source.model_dump(mode="json", exclude={"name", "path", "optional", "late_after_days"}),
+        "dataset": dataset.model_dump(mode="json", include={"timezone", "max_list_length"}),
+        "clean": settings.model_dump(mode="json", exclude=set(LIMITS)),
+    }
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def fingerprint(
@@ -146,18 +193,48 @@ def _table(log: list[InputFile]) -> str:
     return log[0].path.rpartition("/_delta_log/")[0]
 
 
-def _require_files(source: Source, path: str, found: list[InputFile]) -> None:
-    if not found:
+def _wanted(
+    source: Source, units: Sequence[Unit], ledger: Ledger, rules: str, settings: CleanSettings
+) -> Sequence[Unit]:
+    """Return the units to read; all of them if one is new and the newest of a key is chosen among all rows."""
+    under = None if settings.accept_changed_mapping else rules
+    unread = ledger.unread(source.name, units, rules=under, again=settings.reingest)
+    if len(unread) < len(units):
+        known = f"{len(units) - len(unread):,} of {len(units):,} units were read before"
+        progress.note(f"source {source.name}: {known}" + (", nothing is new" if not unread else ""))
+    if all(unit.size == 0 for unit in unread):
+        return []
+    return units if source.latest_by else unread
+
+
+def _has_content(source: Source, path: str, found: list[InputFile], *, known: bool) -> bool:
+    """Whether there is something to read. A source that has nothing today is a note, if it had something before.
+
+    Raises
+    ------
+    DataError
+        If a source that is not optional never had a file.
+    """
+    empty = all(file.size == 0 for file in found)
+    if known and empty:
+        progress.note(f"source {source.name}: nothing at {path} today")
+    elif not found and source.optional:
+        progress.note(f"source {source.name}: no files at {path}, skipped (optional)")
+    elif not found:
         raise DataError(
             f"source {source.name}: no file matches {path}; check the key input.root and the source's path, "
             "or mark the source optional"
         )
-    if all(file.size == 0 for file in found):
+    elif empty:
         raise DataError(f"source {source.name}: {path} is empty ({len(found)} files, 0 bytes); deliver it again")
+    return not empty
 
 
-def _batch_id(dataset: Dataset, files: dict[str, list[InputFile]], root: str | None) -> str:
-    listed = {name: sorted([file.below(root), file.size] for file in found) for name, found in files.items()}
+def _batch_id(dataset: Dataset, taken: Sequence[Taken]) -> str:
+    listed = {
+        one.source.name: sorted([unit.name, unit.version if unit.size is None else unit.size] for unit in one.units)
+        for one in taken
+    }
     digest = hashlib.sha256(json.dumps([dataset.name, listed], sort_keys=True).encode()).hexdigest()
     return f"{dataset.name}-{digest[:16]}"
 

@@ -207,7 +207,7 @@ def _committed(one: Prepared, *, since: int, appends: bool) -> int:
         _save(one.tables, write.table, one.frame.write.format("delta").mode("append"))
         return one.rows
     if isinstance(write, Merge):
-        return _merged(delta, write, one.frame, since=since)
+        return _merged(one.tables, delta, write, one.frame, since=since)
     writer = one.frame.write.format("delta").mode("overwrite")
     if write.where:
         writer = writer.option("replaceWhere", condition(write.where))
@@ -215,8 +215,9 @@ def _committed(one: Prepared, *, since: int, appends: bool) -> int:
     return one.rows
 
 
-def _merged(delta: DeltaTable, write: Merge, frame: DataFrame, *, since: int) -> int:
-    merge = merging(delta, write.table, frame, update=write.update, fill=write.fill, prune=write.prune)
+def _merged(tables: Tables, delta: DeltaTable, write: Merge, frame: DataFrame, *, since: int) -> int:
+    state = tables.newest(write.table)
+    merge = merging(delta, write, frame, columns=list(state.columns) if state else [])
     return rows_merged(delta, merge.execute(), since=since)
 
 

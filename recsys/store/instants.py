@@ -39,12 +39,12 @@ def between(
             # The same bound on the partition column, so that whole partitions are skipped. A bound on the date would
             # make Delta derive this one by itself, in a form that the optimizer then changes: so it would list the
             # files of the table twice.
-            column, value = _period(table.period_column, instant, columns)
+            column, value = period_of(table.period_column, instant, columns)
             bounds.append(f"{quote(column)} {period_sign} {literal(value)}")
     return " AND ".join(bounds)
 
 
-def _period(column: str, instant: datetime, columns: Sequence[str]) -> tuple[str, date | int | str]:
+def period_of(column: str, instant: datetime, columns: Sequence[str]) -> tuple[str, date | int | str]:
     """Return the partition column of a stored table, and the partition that an instant falls into."""
     day, base = instant.astimezone(UTC).date(), column.removesuffix("_date")
     if f"{base}_year" in columns:
@@ -57,11 +57,11 @@ def _period(column: str, instant: datetime, columns: Sequence[str]) -> tuple[str
 def states_at(table: Table, frame: DataFrame, instant: datetime) -> DataFrame:
     """Return the state of each entity just before an instant, without entities that began at or after it.
 
-    `valid_to` and `is_current` are left out, because they tell of the future.
+    `valid_to`, `is_current` and `seen_at` are left out, because they tell of the future.
     """
     entity = table.key[0]
     newest = W.Window.partitionBy(entity).orderBy(F.col("valid_from").desc())
-    kept = [name for name in table.column_names if name not in ("valid_to", "is_current")]
+    kept = [name for name in table.column_names if name not in ("valid_to", "is_current", "seen_at")]
     states = (
         frame.where(between(table, before=instant))
         .select(*kept, F.row_number().over(newest).alias("_newest"))

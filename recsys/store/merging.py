@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from delta.tables import DeltaMergeBuilder, DeltaTable
 from pyspark.sql import DataFrame
 
-from recsys.data import Table
-from recsys.data.sql import condition, quote
+from recsys.data.sql import literal, quote
+from recsys.store.instants import period_of
+from recsys.store.writes import Merge
 
 
-def merging(
-    delta: DeltaTable,
-    table: Table,
-    frame: DataFrame,
-    *,
-    update: bool,
-    fill: Sequence[str],
-    prune: Mapping[str, Any] | None,
-) -> DeltaMergeBuilder:
-    """Build the MERGE of `recsys.store.writes.Merge`, which documents the parameters."""
+def merging(delta: DeltaTable, write: Merge, frame: DataFrame, *, columns: Sequence[str]) -> DeltaMergeBuilder:
+    """Build the MERGE of a write; its rows are `frame`, and `columns` are those of the stored table."""
+    table = write.table
     on = " AND ".join(f"t.{quote(column)} = s.{quote(column)}" for column in table.key)
-    if prune:
-        on += f" AND {condition(prune, alias='t')}"
+    if write.since is not None and table.period_column:
+        column, value = period_of(table.period_column, write.since, columns)
+        on += f" AND t.{quote(column)} >= {literal(value)}"
     merge = delta.alias("t").merge(frame.alias("s"), on)
-    columns = {quote(name): f"s.{quote(name)}" for name in table.column_names}
-    if update:
-        merge = merge.whenMatchedUpdate(set=columns)  # type: ignore[arg-type]
-    elif fill:
-        empty = " OR ".join(f"(t.{quote(c)} IS NULL AND s.{quote(c)} IS NOT NULL)" for c in fill)
-        filled = {quote(c): f"coalesce(t.{quote(c)}, s.{quote(c)})" for c in fill}
-        merge = merge.whenMatchedUpdate(condition=empty, set=filled)  # type: ignore[arg-type]
-    return merge.whenNotMatchedInsert(values=columns)  # type: ignore[arg-type]
+    values = {quote(name): f"s.{quote(name)}" for name in table.column_names}
+    if write.update:
+        merge = merge.whenMatchedUpdate(set=values)  # type: ignore[arg-type]
+    elif write.fill or write.raise_flags:
+        empty = [f"(t.{quote(c)} IS NULL AND s.{quote(c)} IS NOT NULL)" for c in write.fill]
+        lower = [f"(s.{quote(c)} AND NOT t.{quote(c)})" for c in write.raise_flags]
+        filled = {quote(c): f"coalesce(t.{quote(c)}, s.{quote(c)})" for c in write.fill}
+        filled |= {quote(c): f"t.{quote(c)} OR s.{quote(c)}" for c in write.raise_flags}
+        merge = merge.whenMatchedUpdate(condition=" OR ".join([*empty, *lower]), set=filled)  # type: ignore[arg-type]
+    return merge.whenNotMatchedInsert(values=values)  # type: ignore[arg-type]
 
 
 def rows_merged(delta: DeltaTable, counts: DataFrame | None, *, since: int) -> int:

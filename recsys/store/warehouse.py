@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -50,10 +51,10 @@ class Warehouse(Tables):
         *,
         update: bool,
         fill: Sequence[str] = (),
-        prune: Mapping[str, Any] | None = None,
+        since: datetime | None = None,
     ) -> Written:
         """Merge rows into a table by its key; see :class:`Merge`."""
-        return self.write(Merge(table, frame, update=update, fill=fill, prune=prune))
+        return self.write(Merge(table, frame, update=update, fill=fill, since=since))
 
     def clear(self, table: Table, *, where: Mapping[str, Any]) -> None:
         """Remove one slice of a table."""

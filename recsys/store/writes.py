@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -37,16 +38,19 @@ class Merge:
         Whether rows with a known key replace the stored ones.
     fill : sequence of str
         Columns that a row with a known key fills where the stored row has null.
-    prune : mapping, optional
-        Column to list of values that covers all rows of `frame`: only matching files are searched for the key. Correct
-        only if equal keys have equal values of that column.
+    raise_flags : sequence of str
+        Boolean columns that a row with a known key turns from false to true, and never back.
+    since : datetime, optional
+        Only stored rows from this instant's period on (day, month or year, as the table is partitioned) are searched
+        for the key. Correct only if no row of `frame` has a key that is stored earlier.
     """
 
     table: Table
     frame: DataFrame
     update: bool = False
     fill: Sequence[str] = ()
-    prune: Mapping[str, Any] | None = None
+    raise_flags: Sequence[str] = ()
+    since: datetime | None = None
 
 
 @dataclass(frozen=True)

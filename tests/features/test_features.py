@@ -129,7 +129,7 @@ def test_only_missing_and_changed_days_are_stale(spark: SparkSession) -> None:
         return logs.event(event_id=f"{day}-{number}", user_id="u", item_id="i", event_time=time, is_bot=bot)
 
     before = [on(1, 1), on(2, 1), on(3, 1), on(4, 1), on(4, 2), on(10, 1)]
-    after = [on(1, 1), on(2, 1), on(2, 2), on(4, 1), on(4, 2, bot=True), on(5, 1), on(10, 1), on(10, 2)]
+    after = [on(1, 9), on(2, 1), on(2, 2), on(4, 1), on(4, 2, bot=True), on(5, 1), on(10, 1), on(10, 2)]
     kept = daily.daily_partials(logs.frame(spark, data.EVENTS, before), entity="item")
     log = logs.frame(spark, data.EVENTS, after)
 
@@ -137,8 +137,8 @@ def test_only_missing_and_changed_days_are_stale(spark: SparkSession) -> None:
         counts = daily.day_counts(log, {"item": partials}, since=date(2021, 3, 1), until=date(2021, 3, 10))
         return [day.day for day in counts.stale("item")]
 
-    # Day 2 grew, 3 vanished, 4 now has a robot, 5 is new; 10 is not over yet.
-    assert stale(kept) == [2, 3, 4, 5]
+    # Day 1 has another event, 2 grew, 3 vanished, 4 now has a robot, 5 is new; 10 is not over yet.
+    assert stale(kept) == [1, 2, 3, 4, 5]
     assert stale(daily.daily_partials(log, entity="item")) == []
     only = daily.daily_partials(log, entity="item", days=[date(2021, 3, 2)]).collect()
     assert [(r.event_date.day, r.n) for r in only] == [(2, 2)]

@@ -133,6 +133,7 @@ def clean(
     broadcast_limit_mb: int = 256,
     limits: Sequence[float] = (1.0, 1.0),
     existing: Mapping[str, DataFrame] | None = None,
+    late_before: Mapping[str, datetime] | None = None,
 ) -> Outcome:
     """Read and clean a folder, and collect what would be written."""
     batch = opened(spark, mapping, root)
@@ -142,6 +143,7 @@ def clean(
         settings=settings,
         broadcast_limit_mb=broadcast_limit_mb,
         existing=existing,
+        late_before=late_before,
     )
     with batch.reading(), cleaning as rows:
         rows.check(quarantine_limit=limits[0], duplicate_limit=limits[1])

@@ -183,3 +183,27 @@ def test_cleaning_is_up_to_date_until_a_file_arrives(spark: SparkSession, tmp_pa
     assert up_to_date()
     os.utime(file, (0, 0))
     assert not up_to_date(), "delivered again, under the same name and of the same size"
+
+
+def ledger(cfg: Config, spark: SparkSession) -> dict[str, tuple[int, int]]:
+    """Return rows and refused rows of each unit that has been taken in."""
+    rows = Warehouse(spark, cfg.warehouse).read(data.INGESTED).collect()
+    return {row["unit"]: (row["rows"], row["refused"]) for row in rows}
+
+
+def test_a_file_is_read_once(spark: SparkSession, tmp_path: Path) -> None:
+    """A folder that grows: the second batch reads the new file alone, and a re-sent row adds nothing."""
+    root, warehouse = tmp_path / "raw", tmp_path / "w"
+    cfg = config(root, warehouse, clean={"quarantine_limit": 0.6, "session_gap_minutes": 30})
+    write(root, "events/day=1/1.json", lines([event(), event(id="bad", price="n/a")]))
+    execute(clean.run, spark, cfg, AS_OF)
+    write(root, "events/day=2/2 [é].json", lines([event(), event(id="e2", time="2024-05-02T10:00:00Z")]))
+    execute(clean.run, spark, cfg, AS_OF)
+    tables = Warehouse(spark, cfg.warehouse)
+    batches = {row["event_id"]: row["batch_id"] for row in tables.read(data.EVENTS).collect()}
+    assert sorted(batches) == ["e1", "e2"] and batches["e1"] != batches["e2"]
+    assert [row["copies"] for row in tables.read(data.QUARANTINE).collect()] == [1], "the bad row was read once"
+    assert ledger(cfg, spark) == {"events/day=1/1.json": (2, 1), "events/day=2/2 [é].json": (2, 0)}
+    version = tables.version(data.EVENTS)
+    execute(clean.run, spark, cfg, AS_OF)
+    assert tables.version(data.EVENTS) == version, "nothing is new, so nothing is written"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -32,7 +33,9 @@ EVENTS: list[tuple[str, dict[str, Any] | str, list[str]]] = [
     ("number for time", event(time=1714557600), ["bad_time:event_time"]),
     ("future", event(time="2034-05-01T10:00:00Z"), ["future_time"]),
     ("latest itself", event(time="2024-07-02T00:00:00Z"), ["future_time"]),
-    ("ancient", event(time="1970-01-01T00:00:00Z"), ["ancient_time"]),
+    ("late", event(time="2024-03-31T23:59:59Z"), ["late"]),
+    ("in time", event(id="in time", time="2024-04-01T00:00:00Z"), []),
+    ("ancient", event(time="1970-01-01T00:00:00Z"), ["ancient_time", "late"]),
     ("unknown type", event(type="hover_3"), ["unknown_event_type"]),
     ("negative price", event(price=-0.01), ["negative:price"]),
     ("free", event(id="free", price=0), []),
@@ -105,7 +108,7 @@ def outcome(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> It
     write(root, "events.json", lines(rows))
     shown = [{**row, "user": "u1", "at": 1714557600000} for row, _ in LISTS]
     write(root, "lists.json", lines({k: v for k, v in row.items() if v is not None} for row in shown))
-    yield clean(spark, dataset(source(), SHOWN), root)
+    yield clean(spark, dataset(source(), SHOWN), root, late_before={"actions": datetime(2024, 4, 1, tzinfo=UTC)})
 
 
 @pytest.mark.parametrize("at", range(len(EVENTS)), ids=[case[0] for case in EVENTS])

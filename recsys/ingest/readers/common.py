@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -51,20 +52,54 @@ def places(files: Iterable[InputFile]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def opened_files(spark: SparkSession, files: Sequence[InputFile], *, every: Sequence[InputFile]) -> DataFrameReader:
-    """Return a reader for some of the files of a listing: their folders mean what they mean in all of it."""
-    bases = places(files)
-    plain = reader(spark, every)
-    return plain.option("basePath", bases[0]) if len(bases) == 1 and files[0].below_listed else plain
+@dataclass(frozen=True)
+class Wanted:
+    """Files of a listing that are read together.
+
+    Attributes
+    ----------
+    files : sequence of InputFile
+        Those that are read.
+    every : sequence of InputFile
+        All that were listed: folders of the ones that are read mean what they mean in all of it.
+    """
+
+    files: Sequence[InputFile]
+    every: Sequence[InputFile]
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing of the listing is left out."""
+        return len(self.files) == len(self.every)
+
+    @property
+    def paths(self) -> list[str]:
+        """What Spark is to load: as it was listed, if that is all."""
+        return places(self.files) if self.whole else [file.path for file in self.files]
+
+    def only(self, files: Sequence[InputFile]) -> Wanted:
+        """Return some of the files of the same listing."""
+        return replace(self, files=files)
+
+    def reader(self, spark: SparkSession) -> DataFrameReader:
+        """Return a reader for `paths`."""
+        found, bases = reader(spark, self.every), places(self.files)
+        if self.whole or len(bases) > 1 or not self.files[0].below_listed:
+            return found
+        return found.option("basePath", bases[0])
+
+    def encoded_reader(self, spark: SparkSession, encoding: str) -> DataFrameReader:
+        """Return a reader of text in an encoding, for `paths`."""
+        name = java_name(encoding)
+        if not in_every_spark(name):
+            # Spark 4 accepts only the charsets on its own list unless this is set; 3.5 ignores the key.
+            spark.conf.set("spark.sql.legacy.javaCharsets", "true")
+        return self.reader(spark).option("encoding", name)
 
 
-def encoded_reader(spark: SparkSession, files: Sequence[InputFile], encoding: str) -> DataFrameReader:
-    """Return a reader of text in an encoding."""
-    name = java_name(encoding)
-    if not in_every_spark(name):
-        # Spark 4 accepts only the charsets on its own list unless this is set; 3.5 ignores the key.
-        spark.conf.set("spark.sql.legacy.javaCharsets", "true")
-    return reader(spark, files).option("encoding", name)
+def whole(files: Sequence[InputFile]) -> Wanted:
+    """Return files as a listing of their own."""
+    return Wanted(files, files)
 
 
 def with_origin(frame: DataFrame, columns: dict[str, Column], broken: Column) -> DataFrame:
@@ -90,8 +125,13 @@ def named(names: Iterable[str]) -> dict[str, Column]:
     return {name: F.col(quote(name)) for name in names}
 
 
-def require_columns(source: Source, found: Sequence[str]) -> None:
+def require_columns(source: Source, found: Sequence[str], *, part: bool = False) -> None:
     """Check that the files hold every column that the mapping reads, under names that can be told apart.
+
+    Parameters
+    ----------
+    part : bool
+        They are some of the source's files: what a row can do without may be missing.
 
     Raises
     ------
@@ -99,7 +139,7 @@ def require_columns(source: Source, found: Sequence[str]) -> None:
         Naming the first column that is missing, and the closest one there is.
     """
     for name in sorted(source.source_columns()):
-        if name not in found:
+        if name not in found and (not part or name in source.needed_columns()):
             raise missing_column(source, name, found, closest(name, found, cutoff=NEAR))
         if name.lower() in _OWN:
             raise DataError(f"source {source.name}: column {name} has a name of this program's own; rename it")

@@ -19,54 +19,48 @@ from recsys.ingest.mappable import BROKEN, FILE, RAW
 from recsys.ingest.places import as_named
 from recsys.ingest.readers.common import (
     CORRUPT,
-    encoded_reader,
+    Wanted,
     listed,
     named,
-    opened_files,
-    places,
     require_columns,
+    whole,
     with_origin,
 )
 from recsys.ingest.readers.heads import WIDE, by_head, head
 
 
-def read_csv(spark: SparkSession, source: Source, files: Sequence[InputFile]) -> DataFrame:
+def read_csv(spark: SparkSession, source: Source, wanted: Wanted) -> DataFrame:
     """Open CSV files, those of each header by themselves; see `recsys.ingest.readers.open_source`."""
-    if not any(file.size for file in files):
+    if not any(file.size for file in wanted.files):
         raise DataError(f"source {source.name}: {source.path} is empty, it has not even a header; deliver it again")
     declared = java_name(source.format.encoding)
-    groups = by_head(spark, files, declared=declared, headers=source.format.header)
+    groups = by_head(spark, wanted.files, declared=declared, headers=source.format.header)
+    alike = len(groups) == 1
     opened = [
-        _opened(spark, source, members, every=files, whole=len(groups) == 1, encoding=encoding)
+        _opened(spark, source, members, wanted=wanted if alike else wanted.only(members), encoding=encoding)
         for (encoding, _), members in groups.items()
     ]
     names = list(dict.fromkeys(name for frame in opened for name in frame.columns if name not in (RAW, FILE, BROKEN)))
-    require_columns(source, names)
+    require_columns(source, names, part=not wanted.whole)
     for frame, members in zip(opened, groups.values(), strict=True):
         _require_needed(source, frame.columns, members[0])
     return reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), opened)
 
 
 def _opened(
-    spark: SparkSession,
-    source: Source,
-    files: list[InputFile],
-    *,
-    every: Sequence[InputFile],
-    whole: bool,
-    encoding: str,
+    spark: SparkSession, source: Source, members: list[InputFile], *, wanted: Wanted, encoding: str
 ) -> DataFrame:
-    """Open files of one header; `whole` says that they are all of the source's."""
+    """Open files of one header; `members` are those that are not empty."""
     how = _options(source, encoding)
-    names, comparable = _columns(spark, source, files, encoding, how)
+    names, comparable = _columns(spark, source, members, encoding, how)
     schema = T.StructType([T.StructField(name, T.StringType()) for name in [*names, CORRUPT]])
-    opened = encoded_reader(spark, every, encoding) if whole else opened_files(spark, files, every=every)
     frame = (
-        opened.options(encoding=encoding, **how)
+        wanted.encoded_reader(spark, encoding)
+        .options(encoding=encoding, **how)
         .schema(schema)
         .options(mode="PERMISSIVE", columnNameOfCorruptRecord=CORRUPT)
         .options(header=source.format.header, enforceSchema=not comparable)
-        .csv(places(every) if whole else [file.path for file in files])
+        .csv(wanted.paths)
     )
     # Folders such as dt=2024-05-01 add columns of their own.
     names += [name for name in frame.columns if name not in (*names, CORRUPT)]
@@ -94,7 +88,7 @@ def _columns(
     if how["multiLine"] and as_named(first.path) != first.path:
         header, names = _from_text(spark, first, encoding, how)
     else:
-        rows = encoded_reader(spark, [first], encoding).options(**how).csv(first.path)
+        rows = whole([first]).encoded_reader(spark, encoding).options(**how).csv(first.path)
         header = list(rows.head() or ()) if rows.columns else []
         names = header if _distinct(header) else _made_up(spark, first, encoding, how)
     _refuse_empty_or_json(source, first, names)
@@ -110,7 +104,7 @@ def _distinct(header: list[str]) -> bool:
 
 
 def _made_up(spark: SparkSession, file: InputFile, encoding: str, how: dict[str, Any]) -> list[str]:
-    return encoded_reader(spark, [file], encoding).options(**how).option("header", True).csv(file.path).columns
+    return whole([file]).encoded_reader(spark, encoding).options(**how).option("header", True).csv(file.path).columns
 
 
 def _from_text(spark: SparkSession, file: InputFile, encoding: str, how: dict[str, Any]) -> tuple[list[str], list[str]]:

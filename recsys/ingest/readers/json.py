@@ -16,17 +16,7 @@ from recsys.ingest.dataset import Source
 from recsys.ingest.encodings import java_name
 from recsys.ingest.files import InputFile
 from recsys.ingest.mappable import BROKEN, FILE, RAW
-from recsys.ingest.readers.common import (
-    CORRUPT,
-    NEAR,
-    encoded_reader,
-    missing_column,
-    named,
-    places,
-    reader,
-    require_columns,
-    with_origin,
-)
+from recsys.ingest.readers.common import CORRUPT, NEAR, Wanted, missing_column, named, require_columns, with_origin
 from recsys.ingest.readers.heads import WIDE, head, marked_encoding
 from recsys.ingest.values import SPACES, trimmed
 from recsys.settings import closest
@@ -38,21 +28,21 @@ _ENDS: Final = "," + SPACES
 """What may follow an object on its line: programs that print a list put commas there."""
 
 
-def read_json(spark: SparkSession, source: Source, files: Sequence[InputFile]) -> DataFrame:
+def read_json(spark: SparkSession, source: Source, wanted: Wanted) -> DataFrame:
     """Open files of one JSON object per line; see `recsys.ingest.readers.open_source`."""
     names = sorted(source.source_columns())
     require_columns(source, names)
     schema = _schema(source, names)
     declared = java_name(source.format.encoding)
-    start = head(spark, _first(files)) if declared.startswith("UTF-") else b""
+    start = head(spark, _first(wanted.files)) if declared.startswith("UTF-") else b""
     encoding = marked_encoding(start, declared)
     if encoding == "UTF-8":
-        lines = reader(spark, files).text(places(files)).select(F.col("value").alias(RAW), F.col(_PATH).alias(FILE))
+        lines = wanted.reader(spark).text(wanted.paths).select(F.col("value").alias(RAW), F.col(_PATH).alias(FILE))
     elif encoding.startswith(WIDE):
-        lines = _wide(spark, files, encoding, start)
+        lines = _wide(spark, wanted, encoding, start)
     else:
-        encoded = encoded_reader(spark, files, encoding).schema(schema).option("lineSep", "\n")
-        frame = encoded.option("columnNameOfCorruptRecord", CORRUPT).json(places(files))
+        encoded = wanted.encoded_reader(spark, encoding).schema(schema).option("lineSep", "\n")
+        frame = encoded.option("columnNameOfCorruptRecord", CORRUPT).json(wanted.paths)
         return with_origin(frame, named(names), F.col(CORRUPT).isNotNull())
     _check_keys(source, names, lines)
     return _parsed(lines, names, schema)
@@ -62,13 +52,13 @@ def _first(files: Sequence[InputFile]) -> InputFile:
     return next((file for file in files if file.size), files[0])
 
 
-def _wide(spark: SparkSession, files: Sequence[InputFile], encoding: str, start: bytes) -> DataFrame:
+def _wide(spark: SparkSession, wanted: Wanted, encoding: str, start: bytes) -> DataFrame:
     """Read lines of UTF-16 or UTF-32; without an order of bytes Spark could not tell where they end."""
     if not encoding.endswith(("LE", "BE")):
         encoding += "BE" if start.startswith((b"\xfe\xff", b"\x00\x00\xfe\xff")) else "LE"
     # Spark 4 would end the run at a wrong byte; 3.5 ignores the key.
     spark.conf.set("spark.sql.legacy.codingErrorAction", "true")
-    found = encoded_reader(spark, files, encoding).options(encoding=encoding, lineSep="\n").text(places(files))
+    found = wanted.encoded_reader(spark, encoding).options(encoding=encoding, lineSep="\n").text(wanted.paths)
     return found.select(F.decode(F.col("value").cast("binary"), encoding).alias(RAW), F.col(_PATH).alias(FILE))
 
 

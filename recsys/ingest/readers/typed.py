@@ -17,7 +17,7 @@ from recsys.errors import EnvironmentProblem
 from recsys.ingest import values
 from recsys.ingest.dataset import Source
 from recsys.ingest.files import InputFile
-from recsys.ingest.readers.common import named, opened_files, places, reader, require_columns, with_origin
+from recsys.ingest.readers.common import Wanted, named, reader, require_columns, with_origin
 from recsys.ingest.readers.footers import stored_columns
 from recsys.progress import note
 
@@ -38,39 +38,38 @@ class _Opened:
     columns: dict[str, tuple[str, T.DataType]]
 
 
-def read_typed(spark: SparkSession, source: Source, files: Sequence[InputFile]) -> DataFrame:
+def read_typed(spark: SparkSession, source: Source, wanted: Wanted) -> DataFrame:
     """Open Parquet, ORC or Avro files; see `recsys.ingest.readers.open_source`.
 
     A column that only some files have is null in the others. One that has another type in other files becomes text.
     """
-    kind, full = source.format.type, [file for file in files if file.size]
+    kind, full = source.format.type, wanted.only([file for file in wanted.files if file.size])
     if kind == "avro":
         _require_avro(spark)
-    several = len(full) > 1
+    several = len(full.files) > 1
     if several and kind == "avro":
-        return _united(source, _by_schema(spark, source, full, every=files))
+        return _united(source, _by_schema(spark, source, full), part=not wanted.whole)
     try:
-        whole = reader(spark, files).option("mergeSchema", several).format(kind).load(places(files))
+        whole = wanted.reader(spark).option("mergeSchema", several).format(kind).load(wanted.paths)
     except Exception:  # types that differ, or that Spark refuses; any other reason turns up again
-        return _united(source, _by_schema(spark, source, full, every=files))
-    require_columns(source, whole.columns)
+        return _united(source, _by_schema(spark, source, full), part=not wanted.whole)
+    require_columns(source, whole.columns, part=not wanted.whole)
     return with_origin(whole, named(whole.columns), F.lit(False))
 
 
-def _by_schema(
-    spark: SparkSession, source: Source, files: Sequence[InputFile], *, every: Sequence[InputFile]
-) -> list[_Opened]:
+def _by_schema(spark: SparkSession, source: Source, wanted: Wanted) -> list[_Opened]:
     """Open files of the same schema together."""
     kind = source.format.type
     groups: dict[tuple[str, tuple[str, ...]], list[InputFile]] = {}
-    for file in files:
+    for file in wanted.files:
         schema, meant = _schema(spark, kind, file)
         groups.setdefault((schema.json(), tuple(meant)), []).append(file)
     found = []
     for (written, templates), members in groups.items():
         schema = T.StructType.fromJson(json.loads(written))
-        frame = opened_files(spark, members, every=every).schema(schema).format(kind)
-        loaded = frame.load([file.path for file in members])
+        some = wanted.only(members)
+        frame = some.reader(spark).schema(schema).format(kind)
+        loaded = frame.load(some.paths)
         columns = {name: quote(name) for name in loaded.columns}
         columns |= {
             field.name: sql.format(quote(field.name)) for field, sql in zip(schema.fields, templates, strict=True)
@@ -98,13 +97,13 @@ def _schema(spark: SparkSession, kind: str, file: InputFile) -> tuple[T.StructTy
     return T.StructType(fields), [column.meant for column in stored.values()]
 
 
-def _united(source: Source, opened: Sequence[_Opened]) -> DataFrame:
+def _united(source: Source, opened: Sequence[_Opened], *, part: bool) -> DataFrame:
     kinds: dict[str, list[T.DataType]] = {}
     for one in opened:
         for name, (_, kind) in one.columns.items():
             known = kinds.setdefault(name, [])
             known += [] if kind in known or isinstance(kind, T.NullType) else [kind]
-    require_columns(source, list(kinds))
+    require_columns(source, list(kinds), part=part)
     mixed = {name for name, found in kinds.items() if len(found) > 1}
     if mixed:
         note(f"source {source.name}: {', '.join(sorted(mixed))} not of one type in all files; read as text")

@@ -1,0 +1,178 @@
+"""Makes the tables of a batch of the rows that are kept, and what they change in what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import reduce
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from recsys import data
+from recsys.data.instants import instant_of
+from recsys.ingest import continued, finish
+from recsys.ingest.dataset import Source
+from recsys.ingest.holding import Few, Holder
+from recsys.ingest.outcome import Origin
+from recsys.ingest.quarantine import Tally
+from recsys.ingest.robots import one_per_basket, robots, with_known
+from recsys.ingest.sessions import WAS
+from recsys.ingest.settings import CleanSettings
+from recsys.progress import step
+
+
+@dataclass(frozen=True)
+class _Robots:
+    """Known robots, those of earlier batches too; `found` has `user_id`, `robot_since`, `is_news`."""
+
+    found: DataFrame
+    news: int
+
+
+@dataclass
+class Maker:
+    """Makes tables of a batch.
+
+    Attributes
+    ----------
+    parts : mapping of str to sequence
+        The kept rows of each table, by their shape.
+    existing : mapping of str to DataFrame
+        What is stored of this dataset, by table; a table that is missing does not exist yet.
+    tallies : sequence of Tally
+        Counts of the batch.
+    late_before : mapping of str to datetime
+        Name of a source, to the instant before which its rows are late.
+    """
+
+    parts: Mapping[str, finish.Parts]
+    existing: Mapping[str, DataFrame]
+    tallies: Sequence[Tally]
+    origin: Origin
+    settings: CleanSettings
+    few: Few
+    holder: Holder
+    late_before: Mapping[str, datetime]
+
+    def made(self) -> dict[str, DataFrame]:
+        """Return the rows to write, by table."""
+        tables = {}
+        rows = self._events() if "events" in self.parts else None
+        found = self._robots(rows)
+        robots = found.found if found else None
+        if rows is not None:
+            tables["events"] = self._finished_events(rows, robots)
+        if "impressions" in self.parts:
+            tables["impressions"] = self.origin.stamp(finish.impressions(self.parts["impressions"], robots))
+        if found and found.news:
+            tables["robots"] = self._news(found.found)
+            if "impressions" in self.existing:
+                tables["impressions"] = self._shown_to(found.found, tables.get("impressions"))
+        for name in ("items", "users"):
+            if name in self.parts:
+                stamp = self.origin.stamp
+                tables[name] = finish.states(name, self.parts[name], self.existing.get(name), stamp=stamp)
+        return {name: frame.select(*data.BY_NAME[name].column_names) for name, frame in tables.items()}
+
+    def since(self) -> datetime | None:
+        """Return the instant from which stored events can have keys of this batch; None if none are stored."""
+        day = self._start() if "events" in self.existing and "events" in self.parts else None
+        return None if day is None else datetime.fromisoformat(f"{day}T00:00:00+00:00")
+
+    def _events(self) -> DataFrame:
+        """New events, and beside them the stored ones that they may change."""
+        parts, sources = self.parts["events"], self._sources()
+        rows = self.origin.stamp(finish.events(parts))
+        start = self._start()
+        if "events" in self.existing and start is not None:
+            stored, inside = self.existing["events"], F.col("event_date") >= F.lit(start)
+            own_ids = any("event_id" in source.columns for source in sources)
+            if own_ids:
+                rows = continued.new_only(rows, self._in_time(stored.where(~inside)), self._small)
+            own_steps = any(s.table == "events" and "session_step" in s.columns for s in self.origin.dataset.sources)
+            rows = continued.with_stored(
+                rows, stored.where(inside), own_ids=own_ids, own_steps=own_steps, small=self._small
+            )
+            rows = self.holder.hold(rows)
+        return rows
+
+    def _in_time(self, stored: DataFrame) -> DataFrame:
+        """Leave out days from before every bound on lateness, if all sources have one."""
+        bounds = [self.late_before.get(source.name) for source in self._sources()]
+        known = [bound for bound in bounds if bound is not None]
+        if len(known) < len(bounds):
+            return stored
+        return stored.where(F.col("event_date") >= F.lit(min(known).date()))
+
+    def _finished_events(self, rows: DataFrame, found: DataFrame | None) -> DataFrame:
+        whole = finish.sessioned(rows, self._sources(), gap_minutes=self.settings.session_gap_minutes)
+        flagged = finish.flagged(whole, found, "event_time")
+        if WAS not in flagged.columns:
+            return flagged
+        return continued.changed(flagged.withColumn("is_bot", continued.still_a_robot(F.col("is_bot"))))
+
+    def _robots(self, rows: DataFrame | None) -> _Robots | None:
+        """Find the robots among the users of the events, and add those that are known; None where there are none."""
+        known, found = self.existing.get("robots"), None
+        if rows is not None:
+            found = robots(
+                self._counted(rows),
+                per_minute=self.settings.bot_events_per_minute,
+                per_hour=self.settings.bot_events_per_hour,
+            )
+        if found is None and known is None:
+            return None
+        with step("find robots") as this:
+            if known is not None and found is not None:
+                united = with_known(found, known)
+            else:
+                united = (found if found is not None else known).select(  # type: ignore[union-attr]
+                    "user_id", "robot_since", F.lit(known is None).alias("is_news")
+                )
+            held = self.holder.hold(united)
+            # Within one partition, rows are counted without a shuffle.
+            counts = held.coalesce(1).agg(F.count(F.lit(1)).alias("n"), F.count_if("is_news").alias("news")).first()
+            assert counts is not None
+            this.rows = counts["n"]
+            return _Robots(self.few.broadcast(held, counts["n"]), counts["news"]) if counts["n"] else None
+
+    def _counted(self, rows: DataFrame) -> DataFrame:
+        """One row per action: what a basket is exploded into is one."""
+        if WAS in rows.columns:
+            baskets = any(s.table == "events" and s.explode for s in self.origin.dataset.sources)
+            return one_per_basket(rows) if baskets else rows
+        return reduce(DataFrame.unionByName, [kept.select("user_id", "event_time") for _, kept in self.parts["events"]])
+
+    def _news(self, found: DataFrame) -> DataFrame:
+        return found.where("is_news").select(
+            F.lit(self.origin.dataset.name).alias("source"),
+            "user_id",
+            "robot_since",
+            F.lit(self.origin.batch_id).alias("batch_id"),
+        )
+
+    def _shown_to(self, found: DataFrame, fresh: DataFrame | None) -> DataFrame:
+        """Add to new shown lists the stored ones that were shown to what is only now known to be a robot."""
+        names = data.IMPRESSIONS.column_names
+        stored = self.existing["impressions"].where("NOT is_bot").join(found.where("is_news"), on="user_id")
+        late = stored.where("shown_at >= robot_since").withColumn("is_bot", F.lit(True)).select(*names)
+        if fresh is None:
+            return late
+        key = list(data.IMPRESSIONS.key)
+        return fresh.select(*names).unionByName(late.join(fresh.select(*key), on=key, how="left_anti").select(*names))
+
+    def _sources(self) -> list[Source]:
+        return [source for shape, _ in self.parts["events"] for source in shape.sources]
+
+    def _small(self, keys: DataFrame) -> DataFrame:
+        return self.few.broadcast(keys, sum(one.rows for one in self.tallies if one.table == "events"))
+
+    def _start(self) -> date | None:
+        firsts = [
+            one.first for one in self.tallies if one.table == "events" and not one.reasons and one.first is not None
+        ]
+        if not firsts:
+            return None
+        return continued.window_start(instant_of(min(firsts)).date(), self.settings.session_gap_minutes)
