@@ -59,7 +59,10 @@ def as_text(value: str, found: T.DataType, *, checked: bool = True) -> str:
     if isinstance(found, T.BinaryType) or (isinstance(found, T.StringType) and not checked):
         # A pass through Java's texts, which only those with wrong bytes need, replaces each of them.
         value = f"regexp_replace(CAST({value} AS STRING), '{REPLACEMENT}', '{REPLACEMENT}')"
-    return trimmed(value) if isinstance(found, (T.StringType, T.BinaryType)) else value
+        return trimmed(value)
+    # Most texts begin and end with a letter or a digit, which is sooner seen than searched for in the list of spaces.
+    plain = f"{value} >= '!' AND {value} < '~' AND right({value}, 1) BETWEEN '!' AND '~'"
+    return f"CASE WHEN {plain} THEN {value} ELSE {trimmed(value)} END" if isinstance(found, T.StringType) else value
 
 
 def present(value: str, found: T.DataType, null_values: tuple[str, ...], *, identifies: bool = False) -> str:
@@ -86,7 +89,7 @@ def present(value: str, found: T.DataType, null_values: tuple[str, ...], *, iden
 def _whole_numbers(value: str) -> str:
     """The branches of a CASE that give whole numbers their one form."""
     # Few texts end in a zero after a point, or hold an E, so few are compared with a pattern.
-    floating = f"right({value}, 1) = '0' AND instr({value}, '.') > 0 AND {value} RLIKE {literal(_FLOATING_INTEGER)}"
+    floating = f"endswith({value}, '0') AND instr({value}, '.') > 0 AND {value} RLIKE {literal(_FLOATING_INTEGER)}"
     number = f"CAST({value} AS DOUBLE)"
     large = f"{_is_java_double(value)} AND abs({number}) < {_EXACT['double']} AND {number} = floor({number})"
     return (

@@ -108,7 +108,7 @@ def _single(line: Column) -> Column:
     # Counting is strict: it knows no NaN.
     lenient = F.size(F.from_json(listed, T.ArrayType(T.StructType([T.StructField("a", T.StringType())]))))
     more = F.instr(line, "}") < F.length(line)
-    return ~more | (F.coalesce(count, lenient) == 1)
+    return F.when(more, F.coalesce(count, lenient) == 1).otherwise(True)
 
 
 def _check_keys(source: Source, names: list[str], lines: DataFrame) -> None:
