@@ -136,6 +136,8 @@ def test_cells_take_the_room_that_is_said(items: ItemMatrix) -> None:
 def test_fewer_cells_find_less(items: ItemMatrix, users: np.ndarray) -> None:
     found = [recall(items, Cells.of(items, probes=probes, codes="fp16"), users, k=K) for probes in (1, 282)]
     assert found[0] < 0.9 and found[1] == 1.0
+    # 9 % of 282 cells.
+    assert Cells.of(items, probes=None, codes="fp16").probes == 25
 
 
 @pytest.mark.parametrize(

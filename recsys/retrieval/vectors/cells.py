@@ -28,6 +28,8 @@ _ID_BYTES = 8
 _ITERATIONS, _SAMPLE, _SEED = 6, 40, 7
 """Of k-means: rounds, items per center that it looks at, and where it starts."""
 _NO_BLAS = 1 << 30
+_SHARE, _LEAST = 0.09, 16
+"""Of the cells, how many are looked into unless it is said, and at least how many: recall follows from the share."""
 
 
 def n_cells(n_items: int) -> int:
@@ -56,8 +58,14 @@ class Cells:
     probes: int
 
     @classmethod
-    def of(cls, items: ItemMatrix, *, probes: int, codes: Codes) -> Cells:
-        """Put items into cells, on one thread and from a fixed start, so that equal vectors give equal cells."""
+    def of(cls, items: ItemMatrix, *, probes: int | None, codes: Codes) -> Cells:
+        """Put items into cells, on one thread and from a fixed start, so that equal vectors give equal cells.
+
+        Parameters
+        ----------
+        probes : int, optional
+            By default 9 % of the cells, at least 16.
+        """
         faiss, width = library(), items.vectors.shape[1]
         with one_thread(), _row_by_row():
             metric, centers = faiss.METRIC_INNER_PRODUCT, n_cells(len(items.vectors))
@@ -73,7 +81,7 @@ class Cells:
             index.cp.spherical = True
             index.train(items.vectors)
             index.add(items.vectors)
-            return cls(faiss.serialize_index(index).tobytes(), probes)
+            return cls(faiss.serialize_index(index).tobytes(), probes or max(_LEAST, round(_SHARE * centers)))
 
     @cached_property
     def _index(self) -> Any:

@@ -42,8 +42,8 @@ class VectorRetriever(Retriever, ABC):
     hnsw_width: PositiveInt = Field(
         400, description="Items that a search by hnsw keeps in view: more find more, and cost more"
     )
-    ivf_probes: PositiveInt = Field(
-        64, description="Cells that a search by ivf looks into: more find more, and cost more"
+    ivf_probes: PositiveInt | None = Field(
+        None, description="Cells that a search by ivf looks into: more find more, and cost more; null: 9 % of them"
     )
     ivf_codes: Codes = Field(
         "fp16", description="How ivf keeps the factors: float32, fp16 or int8, which find less and take less memory"
