@@ -11,7 +11,7 @@ best items of each user without the 50 that they have seen. In one warm session,
 
 Everything has one BLAS thread. `overhead_vs_faiss` is packed over faiss, `overhead_vs_faiss_with_join` ours over faiss,
 `speedup_vs_mllib` MLlib over packed, `speedup_vs_mllib_with_join` MLlib over ours: medians of the ratios of the pairs.
-With `--hnsw` it compares a graph of `--items` items with looking at all of them instead: see `benchmarks.hnsw`.
+With `--hnsw` it compares a graph and cells of `--items` items with looking at all of them: see `benchmarks.hnsw`.
 The last line on stdout is one JSON object.
 """
 
@@ -116,12 +116,13 @@ def main() -> None:
     """Run each way once to warm up, then all in turn."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--hnsw", action="store_true", help="search a large catalog by a graph")
+    parser.add_argument("--hnsw", action="store_true", help="search a large catalog by a graph or cells")
     parser.add_argument("--items", type=int, default=1_000_000, help="items of --hnsw")
     parser.add_argument("--users", type=int, default=500, help="users of --hnsw")
+    parser.add_argument("--ways", nargs="+", choices=hnsw.WAYS, default=list(hnsw.WAYS), help="ways of --hnsw")
     args = parser.parse_args()
     if args.hnsw:
-        metrics = hnsw.compare(args.items, args.users, RANK, K)
+        metrics = hnsw.compare(args.items, args.users, RANK, K, args.ways)
         print(json.dumps({"name": "topk-hnsw", "metrics": metrics, "machine": describe()}))
         return
     pairs = args.pairs

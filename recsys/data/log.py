@@ -12,6 +12,7 @@ from recsys.data.callers import AnyFrame, Ids, column_of, spark_frame, utc
 from recsys.data.catalogs import added_before, described
 from recsys.data.index import known_ids, new_rows
 from recsys.data.instants import instant_of
+from recsys.data.sql import quote
 from recsys.data.vocabulary import EVENT_TYPES
 from recsys.errors import DataError
 
@@ -30,8 +31,9 @@ class Log:
     as_of : datetime
         Exclusive bound (UTC).
     users, items : DataFrame, optional
-        Profiles (`user_id, segment`) and catalog (`item_id, available, added_at`) valid at `as_of`. Where the catalog
-        says more (`title, category, brand, price, currency`, a map `attributes`), items can be compared by it.
+        Profiles (`user_id, segment`) and catalog (`item_id, available, added_at`) valid at `as_of`. Where profiles say
+        more, people can be told apart by it; where the catalog does (`title, category, brand, price, currency`, a map
+        `attributes`), items can be compared by it.
     user_index, item_index : DataFrame, optional
         Public id and `idx`; see :meth:`indexed`.
     ids : Ids
@@ -77,8 +79,9 @@ class Log:
         value, session : str, optional
             Columns with a number (a rating, plays, an amount) and with a session.
         users, items : DataFrame or pandas.DataFrame, optional
-            Profiles, with `segment` and the column `user`; the catalog, with `available` and the column `item`, and
-            whatever else it says of items: see `recsys.data.catalogs.described`.
+            Profiles, with `segment`, the column `user`, and whatever else tells people apart; the catalog, with
+            `available` and the column `item`, and whatever else it says of items: see
+            `recsys.data.catalogs.described`.
 
         Returns
         -------
@@ -242,7 +245,8 @@ def _profiles(users: AnyFrame | None, ids: Ids, like: DataFrame) -> DataFrame | 
     frame = ids.adopt(spark_frame(users, like=like))
     column_of(frame, "user_id")
     segment = F.col("segment").cast("string") if "segment" in frame.columns else F.lit(None).cast("string")
-    return frame.select("user_id", segment.alias("segment")).dropDuplicates(["user_id"])
+    more = [F.col(quote(name)) for name in frame.columns if name not in ("user_id", "segment")]
+    return frame.select("user_id", segment.alias("segment"), *more).dropDuplicates(["user_id"])
 
 
 def _catalog(items: AnyFrame | None, ids: Ids, like: DataFrame) -> DataFrame | None:

@@ -9,26 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys.evaluation.stages import FINAL
+from recsys.retrieval.tiers import TIERS, tier
 
-ENOUGH: Final = 5
-"""Events from which on a user or an item is no longer cold."""
-TIERS: Final = ("new", "1-4", "5+")
 IN_WORDS: Final = {"new": "no event", "1-4": "1 to 4 events", "5+": "5 events or more"}
 HISTORY: Final = "history:"
 """What the slices of users by their tier begin with."""
 
 Counts = Mapping[str, Any]
 """A row of `crossed`."""
-
-
-def tier(n: Column) -> Column:
-    """Name the tier of a user or an item with `n` events."""
-    few = F.when(n < ENOUGH, TIERS[1]).otherwise(TIERS[2])
-    return F.when(F.coalesce(n, F.lit(0)) == 0, TIERS[0]).otherwise(few)
 
 
 def crossed(

@@ -19,8 +19,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys.data import ANONYMOUS_PREFIX
-from recsys.evaluation.cold_start import HISTORY, tier
+from recsys.evaluation.cold_start import HISTORY
 from recsys.evaluation.stages import CANDIDATES, FINAL, RANKER
+from recsys.retrieval.tiers import tier
 
 MAX_SEGMENTS = 10
 """Segments with a slice of their own: those with the most users with truth."""
@@ -108,8 +109,9 @@ def population(
     Returns
     -------
     DataFrame
-        user_id (unique), n_relevant, n_parts (relevant items in each of `PARTS`), reachable (an event or a profile
-        before `as_of`: users who could have a list), slices: `all`; `known` for users with an event or a shown list;
+        user_id (unique), n_relevant, n_parts (relevant items in each of `PARTS`), reachable (an event, a
+        profile or a shown list before `as_of`: users who could have a list), slices: `all`; `known` for users with an
+        event or a shown list;
         `history:new`, `history:1-4` or `history:5+` by earlier events; `users:heavy` for the tenth of the users
         with a past who did the most; `segment:…` for the largest segments.
     """
@@ -140,7 +142,7 @@ def population(
             "user_id",
             "n_relevant",
             "n_parts",
-            ((n_past > 0) | F.coalesce("profiled", F.lit(False))).alias("reachable"),
+            ((n_past > 0) | (F.col("n_shown") > 0) | F.coalesce("profiled", F.lit(False))).alias("reachable"),
             F.array_compact(F.array(*named)).alias("slices"),
         )
     )

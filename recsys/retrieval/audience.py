@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from recsys.data import ANONYMOUS_PREFIX
@@ -17,6 +17,7 @@ from recsys.data.log import Log
 from recsys.retrieval.frames import Eligible, tie
 from recsys.retrieval.interactions import pairs
 from recsys.retrieval.settings import SignalSettings
+from recsys.retrieval.tiers import TIERS, tier
 
 AnyUsers = AnyFrame | Sequence[Any]
 """Users that a caller names: a frame with the user column, or a list of ids."""
@@ -31,7 +32,8 @@ class Audience:
     Attributes
     ----------
     people : DataFrame
-        `user_id, segment`; distinct users.
+        `user_id, segment, tier`; distinct users. The tier, one of `recsys.retrieval.tiers.TIERS`, is needed where a
+        retriever does not serve all of them.
     histories : DataFrame
         `user_id, item_id, weight, last_time, seen`: everything strictly before the instant; see
         `recsys.retrieval.interactions.pairs`.
@@ -115,6 +117,8 @@ class Audience:
     def read(cls, plain: Mapping[str, Any], frame: Callable[[str], DataFrame]) -> Audience:
         """Make an audience of what was written: `frame` returns what lies at a place."""
         people, histories, index = (frame(f"{_PLACE}/{name}") for name in ("people", "histories", "item_index"))
+        if "tier" not in people.columns:  # A model of a version without tiers served everybody alike.
+            people = people.withColumn("tier", F.lit(TIERS[-1]))
         return cls(people, histories, index, Ids(**plain["ids"]))
 
     def eligible(self, items: AnyFrame) -> Eligible:
@@ -128,12 +132,14 @@ def known_users(
     profiles: DataFrame | None,
     *,
     as_of: datetime,
+    shown: DataFrame | None = None,
+    indexed: DataFrame | None = None,
     user_window_days: int | None = None,
     include_anonymous: bool = False,
 ) -> DataFrame:
-    """Return `user_id, segment` of everybody who has an event or a profile before the instant.
+    """Return `user_id, segment, tier` of everybody who has an event, a profile or a shown list before the instant.
 
-    Robots (users with any flagged event) are left out.
+    Robots are left out: users with any flagged event, and of users without events those with any flagged list.
 
     Parameters
     ----------
@@ -141,16 +147,16 @@ def known_users(
         `user_id, event_time, is_bot`.
     profiles : DataFrame, optional
         One row per user, valid at the instant: `user_id, segment`, and `signed_up_at` for `user_window_days`.
+    shown : DataFrame, optional
+        Shown lists: `user_id, shown_at, is_bot`.
+    indexed : DataFrame, optional
+        The index of users, `user_id, created_as_of`: it also knows those whose lists `shown` does not reach back to.
     user_window_days : int, optional
-        Leave out users who neither did anything nor signed up in these days.
+        Leave out users who neither did anything nor signed up nor were shown a list in these days.
     include_anonymous : bool
         Whether visitors known by a session only count.
     """
-    past = (
-        events.where(F.col("event_time") < F.lit(as_of))
-        .groupBy("user_id")
-        .agg(F.max("event_time").alias("last_time"), F.max("is_bot").alias("is_bot"))
-    )
+    past = _last_seen(events, shown, indexed, F.lit(as_of))
     if profiles is None:
         known = past.withColumn("segment", F.lit(None).cast("string"))
     else:
@@ -163,7 +169,32 @@ def known_users(
         kept = kept.where(lately if profiles is None else lately | (F.col("signed_up_at") >= since))
     if not include_anonymous:
         kept = kept.where(~F.col("user_id").startswith(ANONYMOUS_PREFIX))
-    return kept.select("user_id", "segment")
+    return kept.select("user_id", "segment", tier(F.col("n")).alias("tier"))
+
+
+def _last_seen(events: DataFrame, shown: DataFrame | None, indexed: DataFrame | None, bound: Column) -> DataFrame:
+    """`user_id, last_time, n, is_bot`: one row per user of any of the three, with the number of events."""
+
+    def rows(frame: DataFrame, time: str, is_event: bool, is_bot: Column) -> DataFrame:
+        counted = frame.where(F.col(time) < bound)
+        return counted.select("user_id", F.col(time).alias("time"), F.lit(is_event).alias("is_event"), is_bot)
+
+    together = rows(events, "event_time", True, F.col("is_bot"))
+    if shown is not None:
+        together = together.unionByName(rows(shown, "shown_at", False, F.col("is_bot")))
+    if indexed is not None:
+        # The index says nothing of when: of a run for this instant or an earlier one, so of before it.
+        ids = indexed.where(F.col("created_as_of") <= bound)
+        none = F.lit(None).cast("timestamp").alias("time")
+        together = together.unionByName(
+            ids.select("user_id", none, F.lit(False).alias("is_event"), F.lit(False).alias("is_bot"))
+        )
+    robot, n = F.col("is_bot"), F.count_if("is_event")
+    return together.groupBy("user_id").agg(
+        F.max("time").alias("last_time"),
+        n.alias("n"),
+        (F.max(robot & F.col("is_event")) | ((n == 0) & F.max(robot))).alias("is_bot"),
+    )
 
 
 def packed(audience: Audience, columns: Mapping[str, DataFrame]) -> DataFrame:
@@ -177,8 +208,9 @@ def packed(audience: Audience, columns: Mapping[str, DataFrame]) -> DataFrame:
     Returns
     -------
     DataFrame
-        `user_id, segment`; side by side, in the order of `latest_first`, the arrays `idx`, `weight`, `seen` (null
-        without a past); and each retriever's columns as `<retriever>:<column>` (null where it does not know the user).
+        The columns of the people; side by side, in the order of `latest_first`, the arrays `idx`, `weight`, `seen`
+        (null without a past); and each retriever's columns as `<retriever>:<column>` (null where it does not know the
+        user).
     """
     age = (-F.unix_micros("last_time")).alias("age")
     entry = F.struct(age, tie().alias("tie"), "item_id", "idx", "weight", "seen")

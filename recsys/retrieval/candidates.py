@@ -22,6 +22,7 @@ from recsys.retrieval.frames import Eligible
 from recsys.retrieval.loading import load_kernels, size_in_bytes, user_columns
 from recsys.retrieval.propose import SCHEMA, Proposer, run
 from recsys.retrieval.settings import CandidatesSettings
+from recsys.retrieval.tiers import TIERS
 from recsys.retrieval.union import by_rows
 from recsys.spark import share
 
@@ -42,7 +43,7 @@ def candidates(
     audience : Audience
         Who is proposed to.
     models : sequence of Model
-        Fitted retrievers with different names; each proposes its own `k` items.
+        Fitted retrievers with different names; each proposes its own `k` items to the users whom it `serves`.
     settings : CandidatesSettings
         Its `k`, `rrf_k` and `exclude_seen` count here.
     blend : Blend, optional
@@ -78,4 +79,5 @@ def load(models: Sequence[Model[Any]], item_index: DataFrame, settings: Candidat
         blend=blend,
         k=settings.k,
         exclude_seen=settings.exclude_seen,
+        serves={model.settings.name: model.settings.serves for model in models if {*TIERS} - {*model.settings.serves}},
     )

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from recsys.data import RetrieverFeature, Table, slice_of
+from recsys.retrieval.tiers import TIERS, Tier
 from recsys.settings import Identifier, NonNegativeFloat, PositiveInt, Section
 
 
@@ -69,13 +70,18 @@ class Entry(Section):
     name: Identifier = Field(description="What its proposals, tables and features go under")
     k: PositiveInt = Field(100, description="Items proposed to each user")
     weight: NonNegativeFloat = Field(1.0, description="Weight in the union of the retrievers")
+    serves: tuple[Tier, ...] = Field(
+        TIERS,
+        description="Users that it proposes to, by their events: `new` (none), `1-4`, `5+`; all by default",
+        min_length=1,
+    )
 
     tables: ClassVar[Mapping[str, Table]] = {}
     """Contracts of the model's frames, by frame; their partitions are `model_version`, `as_of_key` or `retriever`."""
     features: ClassVar[tuple[Feature, ...]] = ()
     is_baseline: ClassVar[bool] = False
     """Whether evaluation compares with its list alone, and unknown users are given it."""
-    not_fitted: ClassVar[frozenset[str]] = frozenset({"name", "k", "weight"})
+    not_fitted: ClassVar[frozenset[str]] = frozenset({"name", "k", "weight", "serves"})
     """Fields that decide what is proposed, not what is learned."""
 
     def fit_settings(self) -> dict[str, Any]:

@@ -59,6 +59,12 @@ class Proposals:
         user, item, score = user[order], item[order], score[order]
         return cls(user, item, ranks_within(user), score)
 
+    def of_users(self, wanted: NDArray[np.bool_]) -> Proposals:
+        """Return the proposals to some users: one truth value per row of the batch."""
+        kept = wanted[self.user]
+        because = None if self.because is None else self.because[kept]
+        return Proposals(self.user[kept], self.item[kept], self.rank[kept], self.score[kept], because)
+
 
 class Excluded:
     """Pairs of user row (ascending) and item position that must not be proposed."""
@@ -188,16 +194,27 @@ def best(user: Ints, item: Ints, score: Floats, k: int) -> tuple[Ints, Ints]:
     chosen, rank : int arrays
         Places in the input by user and rank, and the ranks from 1.
     """
+    kept = near_best(user, score, k)
+    order = kept[np.lexsort((item[kept], -score[kept], user[kept]))]
+    rank = ranks_within(user[order])
+    return order[rank <= k], rank[rank <= k]
+
+
+def near_best(user: Ints, score: Floats, k: int) -> Ints:
+    """Places of what may be among the `k` best of each user, whatever decides between equals: often few more than k.
+
+    Parameters
+    ----------
+    user : int array
+        Ascending.
+    """
     bounds = np.flatnonzero(np.r_[True, user[1:] != user[:-1], True]) if len(user) else np.zeros(1, np.int64)
     keep = np.ones(len(user), dtype=np.bool_)
     for start, end in zip(bounds[:-1], bounds[1:], strict=True):
         if end - start > 2 * k:
             mine = score[start:end]
             keep[start:end] = mine >= np.partition(mine, end - start - k)[end - start - k]
-    kept = np.flatnonzero(keep)
-    order = kept[np.lexsort((item[kept], -score[kept], user[kept]))]
-    rank = ranks_within(user[order])
-    return order[rank <= k], rank[rank <= k]
+    return np.flatnonzero(keep)
 
 
 def ranks_within(user: Ints) -> Ints:

@@ -5,11 +5,12 @@ Kept apart from the code that plans it, so that a worker does not import what on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recsys import arrow
 from recsys.data import CANDIDATES
@@ -17,6 +18,7 @@ from recsys.retrieval import fusion
 from recsys.retrieval.blend import Blend
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.kernels import Excluded, Kernel, users_at_once
+from recsys.retrieval.tiers import TIERS
 from recsys.sharing import Shared
 
 COLUMNS = ["user_id", "item_id", "rank", "score", "sources", "ranks", "scores", "because_item_id"]
@@ -39,6 +41,8 @@ class Proposer:
         Most candidates per user.
     exclude_seen : bool
         Whether seen items are left out.
+    serves : mapping by the name of the retriever
+        Tiers of the users that it proposes to; retrievers that it lacks propose to everybody.
     """
 
     catalog: Catalog
@@ -47,6 +51,7 @@ class Proposer:
     blend: Blend
     k: int
     exclude_seen: bool
+    serves: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def propose(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """Make the candidates of a batch; its columns are those of `recsys.retrieval.audience.packed`."""
@@ -57,6 +62,9 @@ class Proposer:
         found = {
             name: kernel.propose(batch, k=self.limits[name], excluded=excluded) for name, kernel in self.kernels.items()
         }
+        for name, tiers in self.serves.items():
+            served = pc.is_in(pc.fill_null(rows["tier"], TIERS[0]), value_set=pa.array(tiers, pa.string()))
+            found[name] = found[name].of_users(served.to_numpy(zero_copy_only=False))
         united = fusion.fuse(found, self.blend, k=self.k, n_items=n_items)
         return _to_arrow(united, rows["user_id"], self.catalog.ids)
 

@@ -62,7 +62,12 @@ class CandidatesSettings(Section):
     )
     fit_lists: PositiveInt = Field(20_000, description="Past lists that weights are fitted on, at most")
     user_window_days: PositiveInt | None = Field(
-        None, description="Leave out users without an event in these days; null: everybody"
+        None, description="Leave out users without an event or a shown list in these days; null: everybody"
+    )
+    shown_window_days: int = Field(
+        30,
+        ge=0,
+        description="Users without an event follow from what they were shown in these days; 0: from nothing",
     )
     include_anonymous: bool = Field(False, description="Also recommend to visitors known by a session only")
     exclude_seen: bool = Field(True, description="Never recommend what the user has already seen")

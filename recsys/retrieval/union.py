@@ -17,6 +17,7 @@ from recsys.retrieval.frames import first_k
 from recsys.retrieval.ordering import share_of
 from recsys.retrieval.propose import COLUMNS
 from recsys.retrieval.settings import CandidatesSettings
+from recsys.retrieval.tiers import TIERS
 
 
 def by_rows(audience: Audience, models: Sequence[Model[Any]], settings: CandidatesSettings, blend: Blend) -> DataFrame:
@@ -28,8 +29,10 @@ def by_rows(audience: Audience, models: Sequence[Model[Any]], settings: Candidat
 
 def _entries(model: Model[Any], audience: Audience, seen: DataFrame | None, blend: Blend) -> DataFrame:
     """What one retriever proposes: `user_id, item_id, entry`."""
-    settings = model.settings
-    found = model.lists(audience.people.select("user_id"), k=settings.k, exclude=seen)
+    settings, people = model.settings, audience.people
+    if {*TIERS} - {*settings.serves}:
+        people = people.where(F.coalesce("tier", F.lit(TIERS[0])).isin(*settings.serves))
+    found = model.lists(people.select("user_id"), k=settings.k, exclude=seen)
     cause = F.col("because_item_id") if "because_item_id" in found.columns else F.lit(None).cast("string")
     over = W.Window.partitionBy("user_id")
     found = found.withColumn(

@@ -9,8 +9,9 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from recsys.evaluation import report as made
-from recsys.evaluation.cold_start import crossed, item_tiers, sources_in_words, tier, user_tiers
+from recsys.evaluation.cold_start import crossed, item_tiers, sources_in_words, user_tiers
 from recsys.evaluation.stages import Stages
+from recsys.retrieval.tiers import tier
 
 pytestmark = pytest.mark.fast
 

@@ -82,7 +82,7 @@ def test_population_knows_its_slices(spark: SparkSession) -> None:
         "some": ["all", "known", "history:1-4", "segment:south"],
         "many": ["all", "known", "history:5+", "users:heavy"],
     }
-    assert {user for user, row in found.items() if row["reachable"]} == {"profiled", "some", "many"}
+    assert {user for user, row in found.items() if row["reachable"]} == {"profiled", "looked", "some", "many"}
     assert {row["n_relevant"] for row in found.values()} == {2}
 
 

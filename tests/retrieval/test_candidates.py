@@ -199,6 +199,12 @@ def test_known_users_windows_and_anonymous(spark: SparkSession) -> None:
     ]
     events, profiles = events_of(spark, rows + FUTURE), spark.createDataFrame(signed, PROFILES)
     everybody = known_users(events, profiles, as_of=AS_OF, include_anonymous=True)
-    assert table(everybody) == [("anon:s", None), ("fresh", None), ("late", None), ("old", "s"), ("silent", None)]
+    assert table(everybody) == [
+        ("anon:s", None, "1-4"),
+        ("fresh", None, "new"),
+        ("late", None, "1-4"),
+        ("old", "s", "1-4"),
+        ("silent", None, "new"),
+    ]
     lately = known_users(events, profiles, as_of=AS_OF, user_window_days=30)
-    assert table(lately) == [("fresh", None), ("late", None)]
+    assert table(lately) == [("fresh", None, "new"), ("late", None, "1-4")]

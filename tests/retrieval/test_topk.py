@@ -41,10 +41,17 @@ def test_exact_and_the_same_in_blocks(spark: SparkSession, monkeypatch: pytest.M
         expected += [(name, item, rank, -score) for rank, (score, item) in enumerate(scored[:7], 1)]
     whole = top_k(users, items, k=7, exclude=excluded)
     assert table(whole) == sorted(expected, key=repr)
-    # Three blocks, and two groups of users.
+    # Three blocks, and two groups of users. All that comes to the driver is one row with the size.
     monkeypatch.setattr(blocks, "_USERS", 6)
     monkeypatch.setattr(topk, "search_packed", None)
-    cut = top_k(users, items, k=7, exclude=excluded, broadcast_limit_mb=0.001)
+    monkeypatch.setattr("recsys.arrow.collect_arrow", None)
+    monkeypatch.setattr(topk, "share", None)
+    collect, collected = type(items).collect, list[int]()
+    with monkeypatch.context() as spied:
+        spied.setattr(type(items), "collect", lambda frame: collected.append(len(rows := collect(frame))) or rows)
+        cut = top_k(users, items, k=7, exclude=excluded, broadcast_limit_mb=0.001)
+        cut.write.format("noop").mode("overwrite").save()
+    assert collected == [1]
     assert table(cut.select(whole.columns)) == sorted(expected, key=repr)
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from recsys import arrow
 from recsys.retrieval.kernels import Batch, Excluded, Floats, Ints, Proposals, where_in
 from recsys.retrieval.vectors.affinity import affinities, centroids, dense
-from recsys.retrieval.vectors.graph import Graph, nearest
+from recsys.retrieval.vectors.graph import Approximate, nearest
 from recsys.retrieval.vectors.search import ItemMatrix
 
 
@@ -21,7 +21,7 @@ class AlsKernel:
 
     items: ItemMatrix
     factors: str
-    graph: Graph | None = None
+    graph: Approximate | None = None
     work: int = 0
 
     def propose(self, batch: Batch, *, k: int, excluded: Excluded) -> Proposals:

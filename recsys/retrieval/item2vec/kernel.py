@@ -12,7 +12,7 @@ from recsys import arrow
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.kernels import Batch, Excluded, Floats, Ints, Proposals, where_in
 from recsys.retrieval.vectors.affinity import Matrix, centroids
-from recsys.retrieval.vectors.graph import Graph, nearest
+from recsys.retrieval.vectors.graph import Approximate, nearest
 from recsys.retrieval.vectors.search import ItemMatrix, Vectors, products
 
 
@@ -30,7 +30,7 @@ class VectorKernel:
         Latest items with a vector that a taste is made of.
     decay : float
         How much an item counts for each one that was touched later.
-    graph : Graph or None
+    graph : Approximate or None
         Of those that may be proposed.
     """
 
@@ -38,7 +38,7 @@ class VectorKernel:
     listed: ItemMatrix
     recent_items: int
     decay: float
-    graph: Graph | None = None
+    graph: Approximate | None = None
     work: int = 0
 
     @classmethod

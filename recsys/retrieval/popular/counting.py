@@ -51,21 +51,21 @@ def popular_lists(
     scoring : Scoring
         Which events count, and what the lists are ordered by.
     """
-    touched = _touched(events, as_of, signal, window_days, scoring)
+    touched = touched_items(events, as_of, signal, window_days, scoring)
     if profiles is None:
         touched = touched.withColumn("segment", F.lit(OVERALL))
     else:
         named = touched.join(_large(profiles, min_segment_users), on="user_id", how="left")
         touched = named.withColumn("segment", F.explode(_lists("segment")))
-    inside = touched.join(F.broadcast(_width(touched, keep)), on="segment", how="inner").where("level <= width")
-    counted = inside.groupBy("segment", "user_id", "item_id").agg(*_largest(scoring))
+    inside = touched.join(F.broadcast(window_of(touched, keep)), on="segment", how="inner").where("level <= width")
+    counted = inside.groupBy("segment", "user_id", "item_id").agg(*largest(scoring))
     return _ranked(counted, items, keep, scoring)
 
 
-def _touched(
+def touched_items(
     events: DataFrame, as_of: datetime, signal: SignalSettings, window_days: int, scoring: Scoring
 ) -> DataFrame:
-    """`user_id, item_id, level, units` and more: what counts; level n lies within window x 2^n of `as_of`."""
+    """Return `user_id, item_id, level, units` and more: what counts; level n lies within window x 2^n of `as_of`."""
     bound = F.lit(as_of)
     days = (F.unix_micros(bound) - F.unix_micros("event_time")) / F.lit(86_400e6)
     level = F.least(F.greatest(F.ceil(F.log2(days / F.lit(float(window_days)))), F.lit(0)), F.lit(_LEVELS - 1)).cast(
@@ -77,11 +77,12 @@ def _touched(
         events.where(people & scoring.counts(signal))
         .select("user_id", "item_id", level.alias("level"), *(counted[name].alias(name) for name in scoring.columns))
         .groupBy("user_id", "item_id", "level")
-        .agg(*_largest(scoring))
+        .agg(*largest(scoring))
     )
 
 
-def _largest(scoring: Scoring) -> list[Column]:
+def largest(scoring: Scoring) -> list[Column]:
+    """What a user adds to an item: the weightiest event."""
     return [F.max(name).alias(name) for name in scoring.columns]
 
 
@@ -93,8 +94,11 @@ def _large(profiles: DataFrame, least: int) -> DataFrame:
     return named.join(large, on="segment", how="inner")
 
 
-def _width(touched: DataFrame, keep: int) -> DataFrame:
-    """The smallest level of each segment that reaches `keep` items, else its largest: some twenty rows per segment."""
+def window_of(touched: DataFrame, keep: int) -> DataFrame:
+    """Return `segment, width`: the smallest level of each segment that reaches `keep` items, else its largest.
+
+    Some twenty rows per segment.
+    """
     firsts = touched.groupBy("segment", "item_id").agg(F.min("level").alias("level"))
     levels = F.array(*(F.count_if(F.col("level") <= level) for level in range(_LEVELS)))
     sizes = firsts.groupBy("segment").agg(levels.alias("upto"), F.max("level").alias("last"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
-import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 from pyspark.sql import DataFrame
@@ -16,7 +15,6 @@ from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.declared import Feature, ItemFrame
 from recsys.retrieval.drawing import Draw
-from recsys.retrieval.kernels import Ints
 from recsys.retrieval.popular.counting import OVERALL, popular_lists
 from recsys.retrieval.popular.kernel import PopularKernel
 from recsys.retrieval.popular.listing import listed, walk
@@ -57,22 +55,8 @@ class PopularModel(Model["Popular"]):
         return walk(self.frames["popular"], self.known_audience().segments, users, k=k, exclude=exclude)
 
     def kernel(self, catalog: Catalog, tables: Mapping[str, pa.Table]) -> PopularKernel:
-        """Follow each segment's list by what everybody's has beside it."""
-        table = tables["popular"]
-        place = catalog.find(table["item_id"])
-        score, rank = table["score"].to_numpy().astype(np.float64), table["rank"].to_numpy().astype(np.int64)
-        segment = table["segment"].to_numpy().astype(str)
-        order = np.lexsort((rank, segment))
-        order = order[place[order] >= 0]
-        found: dict[str, Ints] = {str(name): order[segment[order] == name] for name in np.unique(segment)}
-        everybody = found.pop(OVERALL, np.zeros(0, np.int64))
-        lists = []
-        for own in found.values():
-            more = everybody[~np.isin(place[everybody], place[own])]
-            both = np.r_[own, more]
-            lists.append((place[both], score[both]))
-        lists.append((place[everybody], score[everybody]))
-        return PopularKernel(pa.array(list(found), pa.string()), lists)
+        """Bring the lists."""
+        return PopularKernel.of(catalog, tables["popular"], segment="segment")
 
     def pair_features(self, pairs: DataFrame) -> DataFrame:
         """Add the item's score in the list that the user gets."""

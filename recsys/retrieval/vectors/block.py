@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recsys import arrow
 from recsys.retrieval.kernels import Excluded, Ints
-from recsys.retrieval.vectors.graph import Graph, nearest
+from recsys.retrieval.vectors.graph import Approximate, nearest
 from recsys.retrieval.vectors.search import ItemMatrix
 
 SCHEMA = "user_id string, item_id string, rank int, score double"
@@ -26,7 +26,7 @@ class Block:
     ids: pa.Array
     places: NDArray[np.int32]
     items: ItemMatrix
-    graph: Graph | None = None
+    graph: Approximate | None = None
 
     @classmethod
     def of(cls, table: pa.Table) -> Block:

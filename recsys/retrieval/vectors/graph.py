@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,14 @@ def graph_bytes(n_items: int, width: int) -> int:
     return n_items * (4 * width + 8 * LINKS + 24)
 
 
+class Approximate(Protocol):
+    """What proposes items that may be among the best: a graph, or cells."""
+
+    def near(self, vectors: Vectors, n: int) -> NDArray[np.int64]:
+        """Find about the `n` rows with the largest inner products for each vector; -1 where there are fewer."""
+        ...
+
+
 @dataclass
 class Graph:
     """Links between the rows of an `ItemMatrix`.
@@ -63,8 +71,8 @@ class Graph:
         That takes as many times longer as there are idle cores. The last bits of a product depend on the
         instructions that a processor has, so another kind of machine may choose other links.
         """
-        faiss = _faiss()
-        with _one_thread():
+        faiss = library()
+        with one_thread():
             index = faiss.IndexHNSWFlat(items.vectors.shape[1], LINKS, faiss.METRIC_INNER_PRODUCT)
             index.hnsw.efConstruction = _BUILD_WIDTH
             index.add(_shortened(items.vectors))
@@ -75,7 +83,7 @@ class Graph:
 
     @cached_property
     def _index(self) -> Any:
-        return _faiss().deserialize_index(np.frombuffer(self.written, np.uint8))
+        return library().deserialize_index(np.frombuffer(self.written, np.uint8))
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the index as it is in memory: it does not pickle."""
@@ -83,8 +91,8 @@ class Graph:
 
     def near(self, vectors: Vectors, n: int) -> NDArray[np.int64]:
         """Find about the `n` rows with the largest inner products for each vector; -1 where there are fewer."""
-        faiss = _faiss()
-        with _one_thread():
+        faiss = library()
+        with one_thread():
             # Half as many again, or the last of a long list are found by luck.
             params = faiss.SearchParametersHNSW(efSearch=max(self.width, n + n // 2))
             _, rows = self._index.search(np.ascontiguousarray(vectors), n, params=params)
@@ -92,9 +100,9 @@ class Graph:
 
 
 def nearest(
-    items: ItemMatrix, graph: Graph | None, users: Ints, vectors: Vectors, *, k: int, excluded: Excluded
+    items: ItemMatrix, graph: Approximate | None, users: Ints, vectors: Vectors, *, k: int, excluded: Excluded
 ) -> Proposals:
-    """Top-k by the graph where there is one: nearly all that `search` finds, with the same scores in the same order.
+    """Top-k by a graph or cells where there are any: nearly all that `search` finds, scored and ordered as there.
 
     A user is given candidates for `k` items beside those that are excluded for them. Whoever has fewer than `k` left
     after that, or would need very many, is searched for exactly, so that every list is as long as an exact one. A
@@ -126,7 +134,9 @@ def nearest(
     return Proposals.of([*parts, (others.user, others.item, others.score)])
 
 
-def _near(items: ItemMatrix, graph: Graph, users: Ints, vectors: Vectors, n: int, k: int, excluded: Excluded) -> Found:
+def _near(
+    items: ItemMatrix, graph: Approximate, users: Ints, vectors: Vectors, n: int, k: int, excluded: Excluded
+) -> Found:
     """The best `k` of `n` candidates of each user that are not excluded: places in `users`, positions, scores."""
     row = graph.near(vectors, n)
     place = np.repeat(np.arange(len(users)), n)
@@ -140,8 +150,8 @@ def _near(items: ItemMatrix, graph: Graph, users: Ints, vectors: Vectors, n: int
     return place[order], items.positions[row[order]], score[order]
 
 
-def recall(items: ItemMatrix, graph: Graph, vectors: Vectors, *, k: int) -> float:
-    """Share of the exact lists of some users that the graph finds."""
+def recall(items: ItemMatrix, graph: Approximate, vectors: Vectors, *, k: int) -> float:
+    """Share of the exact lists of some users that a graph or cells find."""
     users = np.arange(len(vectors), dtype=np.int64)
     size = int(items.positions.max(initial=0)) + 1
     none = Excluded(users[:0], users[:0], len(users), size)
@@ -155,17 +165,17 @@ def _shortened(vectors: Vectors) -> Vectors:
     return np.asarray(vectors / np.where(length > 0, length, 1.0) ** 0.75, dtype=np.float32)
 
 
-def _faiss() -> Any:
-    """Loaded where it is used: it is optional."""
+def library() -> Any:
+    """Return faiss, loaded where it is used: it is optional."""
     import faiss
 
     return faiss
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Use one thread of faiss in a block: tasks already run side by side."""
-    faiss = _faiss()
+    faiss = library()
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     try:

@@ -16,7 +16,7 @@ from recsys.environment import BROADCAST_LIMIT_MB
 from recsys.retrieval.frames import first_k
 from recsys.retrieval.vectors.block import SCHEMA, Block
 from recsys.retrieval.vectors.blocks import search_blocks
-from recsys.retrieval.vectors.graph import Graph
+from recsys.retrieval.vectors.graph import Approximate
 from recsys.retrieval.vectors.search import ItemMatrix
 from recsys.sharing import Shared
 from recsys.spark import share
@@ -24,7 +24,7 @@ from recsys.spark import share
 _ID_BYTES = 40
 """What an item's id costs beside its factors."""
 
-GraphOf = Callable[[ItemMatrix, float], Graph | None]
+GraphOf = Callable[[ItemMatrix, float], Approximate | None]
 """Links items, if they are to be searched so: their factors, and the broadcast limit in MB."""
 
 

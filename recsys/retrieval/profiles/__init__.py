@@ -1,0 +1,1 @@
+"""Popularity among people of like profiles, drawn towards everybody's where few of them say anything."""
