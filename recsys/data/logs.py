@@ -125,7 +125,7 @@ INGESTED = Table(
         Column("source_name", "string", "Name of the source within the mapping", nullable=False),
         Column("unit", "string", "The file or the Delta table, below input.root", nullable=False),
         Column("version", "string", "Size and time of the file, or version of the table", nullable=False),
-        Column("rules", "string", "Hash of the mapping and the settings that it was read under", nullable=False),
+        Column("rules_hash", "string", "Hash of the mapping and the settings that it was read under", nullable=False),
         Column("size", "bigint", "Bytes; null for a table"),
         Column("rows", "bigint", "Rows that it held, skipped ones included", nullable=False),
         Column("refused", "bigint", "Rows of it in quarantine, repeats included", nullable=False),

@@ -48,7 +48,7 @@ def ingested(
     if adopted is None:
         return fresh
     named = F.create_map(*(F.lit(text) for pair in sorted(batch.rules.items()) for text in pair))
-    renamed = adopted.withColumn("rules", F.coalesce(named[F.col("source_name")], "rules"))
+    renamed = adopted.withColumn("rules_hash", F.coalesce(named[F.col("source_name")], "rules_hash"))
     key = list(data.INGESTED.key)
     return fresh.unionByName(renamed.join(fresh.select(*key), on=key, how="left_anti").select(*fresh.columns))
 

@@ -81,13 +81,13 @@ class Ledger:
     def of(cls, ingested: DataFrame) -> Ledger:
         """Read the ledger of one dataset; it has as many rows as the driver lists files."""
         micros = F.unix_micros("last_time").alias("at")
-        rows = ingested.select("source_name", "unit", "version", "rules", micros).collect()
+        rows = ingested.select("source_name", "unit", "version", "rules_hash", micros).collect()
         newest: dict[str, int] = {}
         for row in rows:
             if row["at"] is not None:
                 newest[row["source_name"]] = max(newest.get(row["source_name"], row["at"]), row["at"])
         return cls(
-            {(row["source_name"], row["unit"]): (row["version"], row["rules"]) for row in rows},
+            {(row["source_name"], row["unit"]): (row["version"], row["rules_hash"]) for row in rows},
             {source: instant_of(at) for source, at in newest.items()},
         )
 

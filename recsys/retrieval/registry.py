@@ -26,7 +26,7 @@ OPTIONAL = (
     "recsys.retrieval.ordered.retriever.Ordered",
     "recsys.retrieval.item2vec.retriever.Item2Vec",
     "recsys.retrieval.content.retriever.Content",
-    "recsys.retrieval.profiles.retriever.Profiles",
+    "recsys.retrieval.clusters.retriever.Clusters",
     "recsys.retrieval.random_items.retriever.RandomItems",
     "recsys.retrieval.rules.retriever.AssociationRules",
 )

@@ -155,7 +155,7 @@ def test_a_table_whose_log_names_files_elsewhere_is_refused(spark: SparkSession,
     frame.write.format("delta").save(str(other))
     frame.write.format("delta").save(str(mine))
     mapping = dataset(source(path="t", format="delta"))
-    assert opened(spark, mapping, tmp_path / "raw").files
+    assert opened(spark, mapping, tmp_path / "raw").frames
     (log,) = (mine / "_delta_log").glob("*0.json")
     stranger = next(iter(other.glob("*.parquet")))
     actions = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]

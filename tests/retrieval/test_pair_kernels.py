@@ -11,7 +11,7 @@ import pytest
 from recsys.retrieval.als.kernel import AlsKernel
 from recsys.retrieval.kernels import Batch, Excluded, PairKernel, where_in
 from recsys.retrieval.neighborhoods.kernel import ItemItemKernel, NeighborLists
-from recsys.retrieval.popular.kernel import PopularKernel
+from recsys.retrieval.popularity.kernel import PopularKernel
 from recsys.retrieval.vectors import affinity
 from recsys.retrieval.vectors.affinity import RECENT, affinities, centroids
 from recsys.retrieval.vectors.search import ItemMatrix

@@ -15,11 +15,11 @@ from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.declared import Feature, ItemFrame
 from recsys.retrieval.drawing import Draw
-from recsys.retrieval.popular.counting import OVERALL, popular_lists
-from recsys.retrieval.popular.kernel import PopularKernel
-from recsys.retrieval.popular.listing import listed, walk
-from recsys.retrieval.popular.scores import ScoreName, Scoring
 from recsys.retrieval.popular.tables import POPULAR_ITEMS
+from recsys.retrieval.popularity.counting import OVERALL, popular_lists
+from recsys.retrieval.popularity.kernel import PopularKernel
+from recsys.retrieval.popularity.listing import listed, walk
+from recsys.retrieval.popularity.scores import ScoreName, Scoring
 from recsys.retrieval.reasons import Case, sentence
 from recsys.retrieval.training import TrainingData
 from recsys.settings import Identifier, NonNegativeFloat, PositiveFloat, PositiveInt, conflict

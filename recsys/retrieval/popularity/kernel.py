@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from recsys.retrieval.catalog import Catalog
 from recsys.retrieval.kernels import Batch, Excluded, Floats, Ints, Listed, Proposals, take_listed, where_in
-from recsys.retrieval.popular.counting import OVERALL
+from recsys.retrieval.popularity.counting import OVERALL
 
 
 @dataclass(frozen=True)

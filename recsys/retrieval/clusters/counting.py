@@ -9,8 +9,8 @@ from pyspark.sql import functions as F
 from pyspark.sql import window as W
 
 from recsys.errors import ConfigError
-from recsys.retrieval.popular.counting import OVERALL, largest, touched_items, window_of
-from recsys.retrieval.popular.scores import SCALE, Scoring
+from recsys.retrieval.popularity.counting import OVERALL, largest, touched_items, window_of
+from recsys.retrieval.popularity.scores import SCALE, Scoring
 from recsys.retrieval.training import TrainingData
 
 _DECADE = 10

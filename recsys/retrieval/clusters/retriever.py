@@ -12,24 +12,24 @@ from pyspark.sql import functions as F
 
 from recsys.retrieval.base import Model, Retriever
 from recsys.retrieval.catalog import Catalog
+from recsys.retrieval.clusters.counting import cluster_lists, cluster_members
+from recsys.retrieval.clusters.tables import CLUSTER_ITEMS, CLUSTER_MEMBERS
 from recsys.retrieval.declared import Feature, ItemFrame
 from recsys.retrieval.drawing import Draw
-from recsys.retrieval.popular.counting import OVERALL
-from recsys.retrieval.popular.kernel import PopularKernel
-from recsys.retrieval.popular.listing import listed, walk
-from recsys.retrieval.popular.scores import Scoring
-from recsys.retrieval.profiles.counting import cluster_lists, cluster_members
-from recsys.retrieval.profiles.tables import CLUSTER_ITEMS, CLUSTER_MEMBERS
+from recsys.retrieval.popularity.counting import OVERALL
+from recsys.retrieval.popularity.kernel import PopularKernel
+from recsys.retrieval.popularity.listing import listed, walk
+from recsys.retrieval.popularity.scores import Scoring
 from recsys.retrieval.reasons import Case
 from recsys.retrieval.training import TrainingData
 from recsys.settings import Identifier, NonNegativeFloat, PositiveFloat, PositiveInt
 
 
-class ProfilesModel(Model["Profiles"]):
-    """Ready lists and who gets which: the frames `popular` and `members`; see their tables."""
+class ClustersModel(Model["Clusters"]):
+    """Ready lists and who gets which: the frames `choices` and `members`; see their tables."""
 
     item_frames: ClassVar[Mapping[str, ItemFrame]] = {
-        "popular": ItemFrame(("cluster", "rank", "item_id", "score"), "32")
+        "choices": ItemFrame(("cluster", "rank", "item_id", "score"), "32")
     }
 
     def lists(self, users: DataFrame, *, k: int, exclude: DataFrame | None = None) -> DataFrame:
@@ -38,7 +38,7 @@ class ProfilesModel(Model["Profiles"]):
 
     def kernel(self, catalog: Catalog, tables: Mapping[str, pa.Table]) -> PopularKernel:
         """Bring the lists; the clusters come with the users."""
-        return PopularKernel.of(catalog, tables["popular"], segment="cluster", column=f"{self.settings.name}:cluster")
+        return PopularKernel.of(catalog, tables["choices"], segment="cluster", column=f"{self.settings.name}:cluster")
 
     def user_columns(self) -> DataFrame:
         """`user_id, cluster`."""
@@ -51,7 +51,7 @@ class ProfilesModel(Model["Profiles"]):
     def explain(self, lists: DataFrame) -> tuple[DataFrame, Sequence[Case]]:
         """Say that people like the user choose an item, where they do so more than everybody."""
         name = f"{self.settings.name}:more"
-        shares = self.frames["popular"].select("cluster", "item_id", "score")
+        shares = self.frames["choices"].select("cluster", "item_id", "score")
         everybody = shares.where(F.col("cluster") == OVERALL).select("item_id", F.col("score").alias("of_all"))
         more = (
             shares.where(F.col("cluster") != OVERALL)
@@ -66,13 +66,13 @@ class ProfilesModel(Model["Profiles"]):
         ]
 
     def _lists(self) -> DataFrame:
-        return self.frames["popular"].withColumnRenamed("cluster", "segment")
+        return self.frames["choices"].withColumnRenamed("cluster", "segment")
 
     def _clusters(self) -> DataFrame:
         return self.frames["members"].select("user_id", F.col("cluster").alias("segment"))
 
 
-class Profiles(Retriever):
+class Clusters(Retriever):
     """What people of like profiles choose: for users of whom nothing else is known.
 
     Users with the same values of some columns of their profiles are a cluster. Its list is ordered by the share of an
@@ -80,8 +80,8 @@ class Profiles(Retriever):
     known has nearly everybody's list, and users in no cluster have just that.
     """
 
-    kind: Literal["profiles"] = Field("profiles", description="The algorithm")
-    name: Identifier = Field("profiles", description="What its proposals, tables and features go under")
+    kind: Literal["clusters"] = Field("clusters", description="The algorithm")
+    name: Identifier = Field("clusters", description="What its proposals, tables and features go under")
     k: PositiveInt = Field(50, description="Items proposed to each user")
     weight: NonNegativeFloat = Field(0.1, description="Weight in the union of the retrievers")
     by: tuple[str, ...] = Field(
@@ -98,14 +98,14 @@ class Profiles(Retriever):
         30, description="Days that are counted; doubled while fewer than `keep` items are found"
     )
 
-    model = ProfilesModel
-    tables = {"popular": CLUSTER_ITEMS, "members": CLUSTER_MEMBERS}
+    model = ClustersModel
+    tables = {"choices": CLUSTER_ITEMS, "members": CLUSTER_MEMBERS}
     features = (
         Feature("rank", "Popularity rank among people of like profiles; null where it was not proposed"),
         Feature("score", "Share in what people of like profiles touch, shrunk; 0 for an item that is not in the list"),
     )
 
-    def drawn(self, draw: Draw) -> Profiles:
+    def drawn(self, draw: Draw) -> Clusters:
         """Draw how much everybody counts, and over how many days."""
         found = {
             "prior": draw.number("prior", 1.0, 10_000.0, log=True),
@@ -113,7 +113,7 @@ class Profiles(Retriever):
         }
         return self.model_copy(update=found)
 
-    def learn(self, data: TrainingData) -> ProfilesModel:
+    def learn(self, data: TrainingData) -> ClustersModel:
         """Count users per cluster and item. Nothing is computed before the frames are used.
 
         Raises
@@ -130,5 +130,5 @@ class Profiles(Retriever):
         lists = cluster_lists(
             data, members, scoring=Scoring(), window_days=self.window_days, prior=self.prior, keep=self.keep
         )
-        frames = {"popular": lists, "members": members}
-        return ProfilesModel(self, frames, data.audience, broadcast_limit_mb=data.broadcast_limit_mb)
+        frames = {"choices": lists, "members": members}
+        return ClustersModel(self, frames, data.audience, broadcast_limit_mb=data.broadcast_limit_mb)

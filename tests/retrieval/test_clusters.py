@@ -13,9 +13,9 @@ from recsys.data.log import Log
 from recsys.errors import ConfigError
 from recsys.retrieval.audience import Audience, known_users
 from recsys.retrieval.candidates import candidates
+from recsys.retrieval.clusters.counting import cluster_members
+from recsys.retrieval.clusters.retriever import Clusters, ClustersModel
 from recsys.retrieval.interactions import pairs
-from recsys.retrieval.profiles.counting import cluster_members
-from recsys.retrieval.profiles.retriever import Profiles, ProfilesModel
 from recsys.retrieval.settings import CandidatesSettings
 from tests.retrieval.shop import AS_OF, FUTURE, SIGNAL, WEIGHTS, Row, events_of, index, log_of, table
 from tests.support.settled import settled, settled_audience
@@ -60,9 +60,9 @@ def audience(spark: SparkSession, profiles: DataFrame) -> Audience:
 
 
 @pytest.fixture(scope="module")
-def model(log: Log, audience: Audience) -> ProfilesModel:
-    fitted = Profiles(prior=PRIOR, min_users=2).fit(log, signal=SIGNAL)
-    assert isinstance(fitted, ProfilesModel)
+def model(log: Log, audience: Audience) -> ClustersModel:
+    fitted = Clusters(prior=PRIOR, min_users=2).fit(log, signal=SIGNAL)
+    assert isinstance(fitted, ClustersModel)
     return settled(fitted, audience)
 
 
@@ -87,9 +87,9 @@ def oracle() -> dict[tuple[str, str], Fraction]:
     return found
 
 
-def test_scores_are_shares_drawn_towards_everybodys(model: ProfilesModel) -> None:
+def test_scores_are_shares_drawn_towards_everybodys(model: ClustersModel) -> None:
     """Seven of the north's eight points are for skis, which 7 of everybody's 22 are: 7/16 + 8/16 x 7/22."""
-    rows = model.frames["popular"].collect()
+    rows = model.frames["choices"].collect()
     found = {(row["cluster"], row["item_id"]): row["score"] for row in rows}
     assert found == pytest.approx({key: float(value) for key, value in oracle().items()}, rel=1e-15)
     assert oracle()["segment north", "ski"] == Fraction(7, 16) + Fraction(7, 44)
@@ -107,7 +107,7 @@ def first_items(rows: list[Any]) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("limit", [256.0, 0.00001])
-def test_people_get_the_list_of_their_cluster(model: ProfilesModel, audience: Audience, limit: float) -> None:
+def test_people_get_the_list_of_their_cluster(model: ClustersModel, audience: Audience, limit: float) -> None:
     """In one pass and by joins. Whoever is in no cluster gets everybody's list; what a user touched is left out."""
     found = candidates(audience, [model], CandidatesSettings(k=K), broadcast_limit_mb=limit).collect()
     lists = first_items(found)
@@ -129,7 +129,7 @@ def test_clusters_are_of_columns_decades_and_attributes(profiles: DataFrame) -> 
         cluster_members(profiles.select("user_id", "segment"), by=("town",), min_users=1)
 
 
-def test_a_reason_is_given_where_the_cluster_chooses_it_more(spark: SparkSession, model: ProfilesModel) -> None:
+def test_a_reason_is_given_where_the_cluster_chooses_it_more(spark: SparkSession, model: ClustersModel) -> None:
     lists = spark.createDataFrame(
         [("quiet", "ski"), ("quiet", "tea"), ("blank", "ski"), ("nobody", "ski")], "user_id string, item_id string"
     )

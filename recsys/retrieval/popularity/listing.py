@@ -6,7 +6,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import window as W
 
-from recsys.retrieval.popular.counting import OVERALL
+from recsys.retrieval.popularity.counting import OVERALL
 
 
 def walk(

@@ -8,7 +8,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import window as W
 
-from recsys.retrieval.popular.scores import Scoring
+from recsys.retrieval.popularity.scores import Scoring
 from recsys.retrieval.settings import SignalSettings
 
 OVERALL = ""
