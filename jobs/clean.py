@@ -114,9 +114,14 @@ def _writes(context: Context, batch: Batch, rows: Cleaned, late: Mapping[str, da
             # A label that the source resolved since then comes with a list that is known.
             fill = ("label",) if batch.dataset.maps(table.name, "label") else ()
             since = shown_since(batch, late, rows)
-            writes[table.name] = Merge(table, found, fill=fill, raise_flags=("is_bot",), since=since)
+            # Stored lists change only where their users turn out to be robots.
+            flags = ("is_bot",) if data.ROBOTS.name in rows.tables else ()
+            writes[table.name] = Merge(table, found, fill=fill, raise_flags=flags, since=since)
+        elif table is data.EVENTS:
+            # Without stored events near the batch's there is nothing to continue, and rows are only inserted.
+            writes[table.name] = Merge(table, found, update=rows.since is not None, since=rows.since)
         else:
-            writes[table.name] = Merge(table, found, update=True, since=rows.since if table is data.EVENTS else None)
+            writes[table.name] = Merge(table, found, update=True)
     return [writes[table.name] for table in run.writes if table.name in writes]
 
 
