@@ -37,7 +37,7 @@ CHECKS = Table(
         Column("message", "string", "The finding in words", nullable=False),
         Column("run_id", "string", "The run that found it, as in runs", nullable=False),
     ),
-    key=("as_of_key", "table_name", "check_name", "subject"),
+    key=("as_of", "table_name", "check_name", "subject"),
     partitions=("as_of_key",),
     checks={"check_status_known": "status IN (" + ", ".join(f"'{status}'" for status in CHECK_STATUSES) + ")"},
     retention_days=400,
@@ -62,7 +62,7 @@ FEATURE_STATS = Table(
         ),
         Column("value", "double", "The figure, on the scale of the transform (log for log_zscore)", nullable=False),
     ),
-    key=("model_version", "head", "input", "statistic"),
+    key=("as_of", "model_version", "head", "input", "statistic"),
     partitions=("as_of_key",),
     retention_days=400,
 )

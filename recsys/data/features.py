@@ -144,7 +144,7 @@ USER_INTERESTS = Table(
         ),
         Column("rank", "int", "Order among the user's tags of this kind; 1 is the strongest", nullable=False),
     ),
-    key=("as_of_key", "user_id", "kind", "tag"),
+    key=("as_of", "user_id", "kind", "tag"),
     partitions=("as_of_key",),
     checks={"weight_is_share": "weight >= 0 AND weight <= 1"},
     retention_days=400,
