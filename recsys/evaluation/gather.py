@@ -85,8 +85,9 @@ def broken_rows(quarantine: DataFrame) -> list[dict[str, Any]]:
 
 def odd_checks(checks: DataFrame, *, as_of_key: str) -> list[dict[str, Any]]:
     """Rows of `checks` of one instant that are not ok, the gravest first."""
-    grave = F.array_position(F.array(*(F.lit(status) for status in CHECK_STATUSES)), F.col("status"))
-    odd = checks.where((F.col("as_of_key") == as_of_key) & (F.col("status") != "ok"))
+    status = F.col("status")
+    grave = F.coalesce(*(F.when(status == one, F.lit(place)) for place, one in enumerate(CHECK_STATUSES)))
+    odd = checks.where((F.col("as_of_key") == as_of_key) & (status != "ok"))
     ordered = odd.orderBy(grave.desc(), "table_name", "check_name", "subject").limit(MAX_CHECKS)
     return [row.asDict() for row in ordered.collect()]
 
