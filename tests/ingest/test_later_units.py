@@ -51,6 +51,7 @@ def test_a_column_that_later_files_lack_is_null_in_their_rows_alone(
     csv(tmp_path, "1.csv", HEADER, event(id="a"))
     first = opened(spark, mapping, tmp_path)
     csv(tmp_path, "2.csv", [name for name in HEADER if name != "price"], event(id="b"))
+    (tmp_path / "events" / "3.csv").touch()
     ((_, frame),) = opened(spark, mapping, tmp_path, known(first)).frames
     assert [(row["id"], row["user"], row["price"]) for row in frame.collect()] == [("b", "u1", None)]
 

@@ -43,7 +43,8 @@ class Files:
         files = [unit.file for unit in units if unit.file is not None]
         if len(files) == len(self.found):
             return open_source(self.spark, self.source, self.path, files)
-        frames = [open_source(self.spark, self.source, self.path, part, every=self.found) for part in _by_folder(files)]
+        full = [file for file in files if file.size]
+        frames = [open_source(self.spark, self.source, self.path, part, every=self.found) for part in _by_folder(full)]
         return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
 
 
