@@ -118,10 +118,13 @@ def fit_click_factors(
         embedding_l2=settings.l2,
         embedding_learning_rate=settings.learning_rate,
         epochs=settings.epochs,
+        # The newest lists, which are held out to choose the epoch, tell most of what comes next.
+        refit=True,
         tensorboard=False,
         **training,
     )
-    spec = fit_spec(rows.where("split = 'train'"), inputs)
+    # Nothing is learned of a user who comes in held-out lists alone unless the vocabulary has a place for them.
+    spec = fit_spec(rows, inputs)
     return CtrRanker(make_launcher(how)).fit(snapshot_task(snapshot, spec=spec, settings=how))
 
 

@@ -101,6 +101,10 @@ class TrainCtrSettings(Section):
     shuffle_row_groups: PositiveInt = Field(
         8, description="Row groups shuffled together where the examples do not fit into the cache"
     )
+    refit: bool = Field(
+        False,
+        description="Train once more on all rows, those held out too, for as many epochs as were best; figures and calibration stay those of the first training, whose weights the second replaces",
+    )
     tensorboard: bool = Field(True, description="Write TensorBoard logs beside the model")
 
     @model_validator(mode="after")

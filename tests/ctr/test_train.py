@@ -100,6 +100,34 @@ def test_best_epoch_wins_and_a_plateau_stops(tmp_path: Path) -> None:
     assert bundle.metrics["valid_logloss_raw"] <= best.metrics["valid_logloss_raw"] + 1e-9
 
 
+def test_refit_is_a_training_on_all_rows(tmp_path: Path) -> None:
+    task = shop.task(tmp_path, rows=1500, epochs=2)
+    held_out = CtrRanker().fit(task)
+    assert held_out.metrics["best_epoch"] == 2  # so both trainings take the same epochs
+    again = CtrRanker().fit(replace(task, settings=shop.changed(task.settings, refit=True)))
+    everything = task.train + task.calibration + task.valid + task.test
+    whole = CtrRanker().fit(replace(task, train=everything))
+    assert whole.metrics["best_epoch"] == 2
+    assert {name: value.tolist() for name, value in again.weights.items()} == {
+        name: value.tolist() for name, value in whole.weights.items()
+    }
+    assert again.metrics == {**held_out.metrics, "refit_rows": sum(shard.rows for shard in everything)}
+    assert again.calibration == held_out.calibration
+
+
+def test_refit_repeats_the_rates_that_led_to_the_best_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from recsys.ctr.training import loop
+
+    task = shop.task(tmp_path, rows=600, epochs=9)
+    losses = iter([5.0, 4.0, 4.5, 3.0, 2.0, 2.5, 2.6, 1.0, 1.0])  # epoch 3 is undone, and so are those after epoch 5
+    monkeypatch.setattr(loop, "badness", lambda figures, settings: next(losses))
+    monkeypatch.setattr(loop, "_described", lambda *args: {})
+    found: list[list[float]] = []
+    monkeypatch.setattr(loop, "_refit", lambda task, rates, comm: (found.append(list(rates)), ({}, 0.0))[1])
+    CtrRanker().fit(replace(task, settings=shop.changed(task.settings, refit=True, patience=1)))
+    assert found == [[1.0, 1.0, 0.1, 0.1]]
+
+
 def test_a_cache_too_small_reads_from_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = shop.task(tmp_path, rows=3000, epochs=2)
     from recsys.ctr.training import loop as train

@@ -42,7 +42,7 @@ class Epochs:
         window: int,
         whole_lists: bool = False,
     ) -> None:
-        self._reader = reader
+        self.reader = reader
         self._groups = reader.row_groups(shards)
         self._rows = sum(s.rows for s in shards)
         self._batch_size = batch_size
@@ -101,7 +101,7 @@ class Epochs:
         return places
 
     def _read(self, groups: Sequence[tuple[str, int]]) -> Rows:
-        return Rows.join([self._reader.encode(self._reader.table(group)) for group in groups])
+        return Rows.join([self.reader.encode(self.reader.table(group)) for group in groups])
 
 
 def ends_between_lists(group: Codes, size: int) -> list[int]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
@@ -46,7 +48,8 @@ def train(task: TrainTask, comm: Communicator) -> TrainOutcome:
     Returns
     -------
     TrainOutcome
-        Weights of the epoch with the best `settings.stop_on` on validation (rank 0 only), calibration, metrics.
+        Weights of the epoch with the best `settings.stop_on` on validation (rank 0 only), calibration, metrics. With
+        `settings.refit` the weights are of a second training on all rows; all else is of the first.
 
     Raises
     ------
@@ -57,29 +60,54 @@ def train(task: TrainTask, comm: Communicator) -> TrainOutcome:
     """
     settings = task.settings
     configure(settings.threads or max(1, (os.cpu_count() or 1) // comm.local_size))
+    learner, epochs, facts = _begin(task, comm)
+    reader = epochs.reader
+    valid = Holdout(reader, task.valid, comm, cache_bytes=settings.cache_mb * 2**20 // 2)
+    history, rates = _fit(learner, epochs, valid, task, facts, comm)
+    final, figures, calibration = _evaluate(learner, valid, reader, task, facts, comm)
+    figures |= _described(task, facts, history, final, comm)
+    if settings.refit:
+        del learner, epochs, valid  # and what they keep in memory
+        final, figures["refit_rows"] = _refit(task, rates, comm)
+    total = _agreed(final, comm)
+    keep = final if comm.rank == 0 else {}
+    return TrainOutcome(comm.rank, comm.size, total, keep, calibration.as_dict(), figures, tuple(history))
+
+
+def _begin(task: TrainTask, comm: Communicator) -> tuple[Learner, Epochs, Facts]:
+    """Count the training split and make what learns from it."""
+    settings = task.settings
     spec = FittedSpec.from_json(task.spec)
     layout = Layout.of(spec)
     facts, mine = survey(task, comm, Reader(spec, layout, task.columns, weigh=False))
-    reader = Reader(spec, layout, task.columns, facts.weigh)
-    cache = settings.cache_mb * 2**20
     epochs = Epochs(
-        reader,
+        Reader(spec, layout, task.columns, facts.weigh),
         mine,
         batch_size=settings.batch_size,
         seed=settings.seed,
         rank=comm.rank,
-        cache_bytes=cache,
+        cache_bytes=settings.cache_mb * 2**20,
         window=settings.shuffle_row_groups,
         whole_lists=settings.loss != "binary",
     )
-    valid = Holdout(reader, task.valid, comm, cache_bytes=cache // 2)
-    learner = Learner(layout, settings, facts, comm)
-    history = _fit(learner, epochs, valid, task, facts, comm)
-    final, figures, calibration = _evaluate(learner, valid, reader, task, facts, comm)
-    figures |= _described(task, facts, history, final, comm)
-    total = _agreed(final, comm)
-    keep = final if comm.rank == 0 else {}
-    return TrainOutcome(comm.rank, comm.size, total, keep, calibration.as_dict(), figures, tuple(history))
+    return Learner(layout, settings, facts, comm), epochs, facts
+
+
+def _refit(task: TrainTask, rates: Sequence[float], comm: Communicator) -> tuple[Weights, float]:
+    """Train on every row, for as many epochs, at the same rates, as were best; return the number of rows too."""
+    whole = replace(task, train=task.train + task.calibration + task.valid + task.test)
+    learner, epochs, facts = _begin(whole, comm)
+    rate = 1.0
+    for epoch, wanted in enumerate(rates):
+        if wanted != rate:
+            learner.slow_down(wanted / rate)
+            rate = wanted
+        for batch in epochs.batches(epoch, facts.steps):
+            learner.step(batch)
+        learner.align()
+    if comm.rank == 0:
+        note(f"trained once more on all {facts.rows:,} examples, for {len(rates)} epochs")
+    return learner.network.weights(), float(facts.rows)
 
 
 def configure(threads: int) -> None:
@@ -94,32 +122,36 @@ def configure(threads: int) -> None:
 
 def _fit(
     learner: Learner, epochs: Epochs, valid: Holdout, task: TrainTask, facts: Facts, comm: Communicator
-) -> list[dict[str, float]]:
+) -> tuple[list[dict[str, float]], list[float]]:
+    """Train until validation gets no better: the figures of each epoch, and the rates of those that led to the best."""
     settings = task.settings
     board = Board(task.log_dir if comm.rank == 0 else None)
     plateau = Plateau(settings.patience)
     best: Weights = {}
     history: list[dict[str, float]] = []
+    rate, rates, best_rates = 1.0, list[float](), list[float]()
     for epoch in range(settings.epochs):
         losses = [learner.step(batch) for batch in epochs.batches(epoch, facts.steps)]
         learner.align()
         figures = _validate(valid.score(learner.scores), facts.shift, settings) | {"train_loss": float(np.mean(losses))}
         history.append(figures)
+        rates.append(rate)
         board.write(epoch + 1, figures)
         if comm.rank == 0:
             shown = " ".join(f"{name} {value:.5f}" for name, value in figures.items())
             note(f"epoch {epoch + 1}/{settings.epochs}: {shown}")
         verdict = plateau.judge(badness(figures, settings))
         if verdict == "best":
-            best = learner.network.weights()
+            best, best_rates = learner.network.weights(), list(rates)
         elif verdict == "slower":
             learner.network.load(best)
             learner.slow_down(PLATEAU_FACTOR)
+            rate, rates = rate * PLATEAU_FACTOR, list(best_rates)
         elif verdict == "stop":
             break
     board.close()
     learner.network.load(best)
-    return history
+    return history, best_rates
 
 
 def _validate(scored: Scored, shift: float, settings: TrainCtrSettings) -> dict[str, float]:

@@ -1,0 +1,1 @@
+"""The data plane beside DuckDB, and the cost of one more day."""
