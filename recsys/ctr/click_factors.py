@@ -51,7 +51,7 @@ class ClickFactorsSettings(Section):
     enabled: bool = Field(True, description="Whether it is fitted; its column is null without")
     width: PositiveInt = Field(16, description="Factors of each user, item, brand and category")
     min_count: PositiveInt = Field(5, description="Users and items with fewer examples share one vector")
-    l2: NonNegativeFloat = Field(0.02, description="L2 on the vectors that an example uses, on average over examples")
+    l2: NonNegativeFloat = Field(0.01, description="L2 on the vectors that an example uses, on average over examples")
     learning_rate: PositiveFloat = Field(0.05, description="Learning rate (Adagrad)")
     epochs: PositiveInt = Field(10, description="Maximum number of epochs; the best one on held-out lists counts")
 

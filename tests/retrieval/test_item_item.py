@@ -34,7 +34,7 @@ def oracle(
     lists: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for (i, j), value in total.items():
         if support[i, j] >= least:
-            lists[i].append((-round(value / (n_i[i] ** a * n_i[j] ** c), 7), j))
+            lists[i].append((-round(value / ((n_i[i] + 3) ** a * (n_i[j] + 3) ** c), 7), j))
     return sorted(
         (i, rank, j, -score, support[i, j]) for i in lists for rank, (score, j) in enumerate(sorted(lists[i])[:k], 1)
     )
@@ -43,7 +43,7 @@ def oracle(
 def test_against_a_count(spark: SparkSession) -> None:
     """From events to lists, by one set of powers; the other formulas are counted without Spark."""
     rows = [*made_up(), Row("robot", "i000", bot=True), Row("robot", "i029", bot=True)]
-    retriever = ItemItem(keep=5, max_history=4, user_power=0.5, source_power=0.5, target_power=0.35)
+    retriever = ItemItem(keep=5, max_history=4, user_power=0.5, source_power=0.5, target_power=0.35, smoothing=3)
     frame = retriever.fit(log_of(spark, rows + FUTURE), signal=SIGNAL, broadcast_limit_mb=1e-6).frames["neighbors"]
     found = sorted((r["item_id"], r["rank"], r["score"], r["support"], r["neighbor_id"]) for r in frame.collect())
     expected = oracle(rows, k=5, cap=4, b=0.5, a=0.5, c=0.35, least=2)

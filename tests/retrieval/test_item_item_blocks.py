@@ -76,7 +76,7 @@ def oracle(name: str, log: Log) -> dict[tuple[int, int], float]:
         expected = [n[i] * n[j], n[i] * (users - n[j]), n[j] * (users - n[i]), (users - n[i]) * (users - n[j])]
         length = [0.2 + 0.8 * n[k] / mean for k in (i, j)]
         found[i, j] = {
-            "generalized": sum(size**-0.5 for size in both) / (n[i] ** 0.5 * n[j] ** 0.35),
+            "generalized": sum(size**-0.5 for size in both) / ((n[i] + 7) ** 0.5 * (n[j] + 7) ** 0.35),
             "cosine": c / (n[i] * n[j]) ** 0.5,
             "asymmetric_cosine": c / (n[i] ** 0.8 * n[j] ** 0.2),
             "jaccard": c / (n[i] + n[j] - c),
@@ -97,7 +97,11 @@ def idf_of(m: int, size: int) -> float:
     return max(0.0, ln(m / (1 + size)))
 
 
-MORE = {"asymmetric_cosine": {"source_power": 0.8}, "rp3beta": {"target_power": 0.6}}
+MORE = {
+    "generalized": {"source_power": 0.5, "target_power": 0.35, "smoothing": 7.0},
+    "asymmetric_cosine": {"source_power": 0.8},
+    "rp3beta": {"target_power": 0.6},
+}
 
 
 @pytest.mark.parametrize(
@@ -188,6 +192,7 @@ def test_independent_items_are_not_alike() -> None:
     [
         ({"similarity": "cosine", "user_power": 0.4}, "similarity cosine takes no user_power"),
         ({"similarity": "rp3beta", "source_power": 0.4}, "similarity rp3beta takes no source_power"),
+        ({"similarity": "cosine", "smoothing": 5}, "similarity cosine takes no smoothing"),
         ({"similarity": "lift", "half_life_days": 3}, "similarity lift counts users"),
         ({"similarity": "asymmetric_cosine", "source_power": 1.5}, "lies between 0 and 1"),
         ({"similarity": "cosin"}, "cosin"),

@@ -59,7 +59,8 @@ class ItemItemModel(Model["ItemItem"]):
 class ItemItem(Retriever):
     """Item-item co-occurrence: S_ij from the users of two items, the top `keep` per item i.
 
-    `generalized` is the sum over common users of n_u^-b / (n_i^a n_j^c); cosine (b = 0, a = c = .5), asymmetric cosine
+    `generalized` is the sum over common users of n_u^-b / ((n_i + s)^a (n_j + s)^c), with s the smoothing, which keeps
+    items with few users from looking special; without it, cosine (b = 0, a = c = .5), asymmetric cosine
     (Aiolli, RecSys 2013) and RP3-beta (Paudel et al., Updatable, Accurate, Diverse, and Scalable Recommendations for
     Interactive Applications, TiiS 2017) are cases of it. docs/retrieval.md has the formulas of all names.
     n_u and n_i count whole histories; pairs are made from each user's most recent items only, so that a user costs at
@@ -75,11 +76,14 @@ class ItemItem(Retriever):
     )
     user_power: NonNegativeFloat = Field(0.5, description="b: how much a long history is discounted (`generalized`)")
     source_power: NonNegativeFloat = Field(
-        0.5,
+        1.0,
         description="a: how much a popular source is discounted (`generalized`; `asymmetric_cosine`, where c is 1 - a)",
     )
     target_power: NonNegativeFloat = Field(
-        0.35, description="c: how much a popular target item is discounted (`generalized`, `rp3beta`)"
+        0.6, description="c: how much a popular target item is discounted (`generalized`, `rp3beta`)"
+    )
+    smoothing: NonNegativeFloat = Field(
+        30.0, description="s: added to the users of an item before they are discounted (`generalized`)"
     )
     shrinkage: NonNegativeFloat = Field(
         0.0, description="A similarity is multiplied by support / (support + shrinkage): less for few users in common"
@@ -103,8 +107,8 @@ class ItemItem(Retriever):
     def _settings_that_count(self) -> ItemItem:
         fields = type(self).model_fields
         # What equals the default may come from a file that names every setting.
-        changed = {name for name in _POWERS if getattr(self, name) != fields[name].default}
-        idle = sorted(changed - _used_powers(self.similarity))
+        changed = {name for name in (*_POWERS, _SMOOTHING) if getattr(self, name) != fields[name].default}
+        idle = sorted(changed - _used(self.similarity))
         if idle:
             raise conflict(
                 f"similarity {self.similarity} takes no {' and no '.join(idle)}; leave them out, or set similarity: "
@@ -122,8 +126,11 @@ class ItemItem(Retriever):
     def drawn(self, draw: Draw) -> ItemItem:
         """Draw a similarity with its powers, shrinkage and how far back a user's items count."""
         similarity = draw.one_of("similarity", get_args(Similarity))
-        powers = {name: draw.number(f"{similarity}.{name}", 0.0, 1.0) for name in sorted(_used_powers(similarity))}
-        idle = {*_POWERS, *(["half_life_days"] if similarity in ONLY_COUNTS else [])}
+        used = _used(similarity)
+        powers = {name: draw.number(f"{similarity}.{name}", 0.0, 1.0) for name in sorted(used - {_SMOOTHING})}
+        if _SMOOTHING in used:
+            powers[_SMOOTHING] = draw.number(f"{similarity}.{_SMOOTHING}", 1.0, 300.0, log=True)
+        idle = {*_POWERS, _SMOOTHING, *(["half_life_days"] if similarity in ONLY_COUNTS else [])}
         kept = self.model_dump(exclude={"kind", *idle}, exclude_unset=True)
         found = {
             "similarity": similarity,
@@ -137,7 +144,8 @@ class ItemItem(Retriever):
         """The similarity with the powers that its name stands for."""
         b, a, c = self.user_power, self.source_power, self.target_power
         powers = {"generalized": (b, a, c), "asymmetric_cosine": (0.0, a, 1.0 - a), "rp3beta": (1.0, 1.0, c)}
-        return Formula(self.similarity, powers.get(self.similarity, (0.0, 0.5, 0.5)), self.shrinkage)
+        smoothing = self.smoothing if _SMOOTHING in _used(self.similarity) else 0.0
+        return Formula(self.similarity, powers.get(self.similarity, (0.0, 0.5, 0.5)), self.shrinkage, smoothing)
 
     def learn(self, data: TrainingData) -> ItemItemModel:
         """Count common users. Only the size of the item index is looked at before the frame is used."""
@@ -155,8 +163,9 @@ class ItemItem(Retriever):
 
 
 _POWERS = ("user_power", "source_power", "target_power")
+_SMOOTHING = "smoothing"
 
 
-def _used_powers(similarity: Similarity) -> set[str]:
-    used = {"generalized": set(_POWERS), "asymmetric_cosine": {"source_power"}, "rp3beta": {"target_power"}}
+def _used(similarity: Similarity) -> set[str]:
+    used = {"generalized": {*_POWERS, _SMOOTHING}, "asymmetric_cosine": {"source_power"}, "rp3beta": {"target_power"}}
     return used.get(similarity, set())

@@ -69,11 +69,14 @@ class Formula:
         b, a and c.
     shrinkage : float
         A score is multiplied by support / (support + shrinkage): how little is made of few users.
+    smoothing : float
+        Added to n_i and n_j before they are raised to a power.
     """
 
     similarity: Similarity
     powers: Powers
     shrinkage: float
+    smoothing: float = 0.0
 
     def parts(self, sizes: Ints, n_items: int) -> Ints:
         """How much each user counts, in units of 1 / `UNIT`: n_u^-b, or the squared IDF for `tfidf` and `bm25`.
@@ -107,13 +110,13 @@ class Formula:
             found = named(total, support.astype(np.float64), n_i.astype(np.float64), n_j.astype(np.float64), population)
         else:
             _, of_source, of_target = self.powers
-            found = total * _power(n_i, -of_source) * _power(n_j, -of_target)
+            found = total * _power(n_i, -of_source, self.smoothing) * _power(n_j, -of_target, self.smoothing)
         return found * (support / (support + self.shrinkage)) if self.shrinkage else found
 
 
-def _power(counts: Ints, power: float) -> Floats:
-    """Powers of counts, of which few are distinct."""
-    table = np.maximum(np.arange(counts.max(initial=0) + 1), 1).astype(np.float64) ** power
+def _power(counts: Ints, power: float, smoothing: float) -> Floats:
+    """Powers of smoothed counts, of which few are distinct."""
+    table = (np.maximum(np.arange(counts.max(initial=0) + 1), 1) + smoothing) ** power
     return np.asarray(table[counts])
 
 
