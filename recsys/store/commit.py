@@ -107,7 +107,7 @@ class Prepared:
         appends = stamp is not None and self.into_new and table.held_by != "source"
         # Whatever an earlier holder appends to a new slice, its successor replaces. Numbers of an index would stay.
         numbered = not (appends and table.held_by)
-        with step(f"{_VERBS[type(self.write)]} {table.name}") as this, _stamped(self.tables.spark, stamp, numbered):
+        with step(f"{_VERBS[type(self.write)]} {table.name}") as this, stamping(self.tables.spark, stamp, numbered):
             rows = retrying(lambda: _committed(self, since=before.version, appends=appends))
             after = self.tables.newest(table)
             must_change = not _clears(self)
@@ -177,7 +177,7 @@ def raise_fence(tables: Tables, table: Table, stamp: Stamp) -> None:
     if state is None:
         return
     empty = tables.at(table, state).limit(0)
-    with _stamped(tables.spark, stamp):
+    with stamping(tables.spark, stamp):
         retrying(lambda: _save(tables, table, empty.write.format("delta").mode("append")))
 
 
@@ -229,7 +229,7 @@ def _save(tables: Tables, table: Table, writer: Any) -> None:
 
 
 @contextmanager
-def _stamped(spark: SparkSession, stamp: Stamp | None, numbered: bool = True) -> Iterator[None]:
+def stamping(spark: SparkSession, stamp: Stamp | None, numbered: bool = True) -> Iterator[None]:
     """Let every commit of the session within the block carry the stamp; MERGE and DELETE take it in no other way."""
     if stamp is None:
         yield
