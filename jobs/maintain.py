@@ -34,7 +34,6 @@ from recsys.store.holds import WHOLE
 from recsys.store.runs import JobState, Result, RunLog
 from recsys.store.upkeep import HEADER, Upkeep, compact, files_of, obsolete, vacuum
 
-
 MORE = ((("--table",), {"action": "append", "metavar": "NAME", "help": "care for this table alone; repeatable"}),)
 
 
