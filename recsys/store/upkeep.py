@@ -6,17 +6,15 @@ Where the engine knows clustering (`CLUSTER BY`), OPTIMIZE follows what the tabl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple
 
 from py4j.protocol import Py4JError
-from pyspark.errors import AnalysisException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys.data import Table
 from recsys.store.retrying import retrying
+from recsys.store.session import set_within
 from recsys.store.tables import Tables
 
 MIB: Final = 1 << 20
@@ -118,7 +116,7 @@ def compact(tables: Tables, table: Table, *, file_mb: int) -> tuple[int, int]:
         Files that were read, and files that took their place.
     """
     size = str(file_mb * MIB)
-    with _set(tables.spark, {f"{_OPTIMIZE}.minFileSize": size, f"{_OPTIMIZE}.maxFileSize": size}):
+    with set_within(tables.spark, {f"{_OPTIMIZE}.minFileSize": size, f"{_OPTIMIZE}.maxFileSize": size}, required=False):
         done = retrying(lambda: tables.delta(table).optimize().executeCompaction())
     counts = done.select("metrics.numFilesRemoved", "metrics.numFilesAdded").first()
     return (int(counts[0]), int(counts[1])) if counts is not None else (0, 0)
@@ -126,14 +124,14 @@ def compact(tables: Tables, table: Table, *, file_mb: int) -> tuple[int, int]:
 
 def obsolete(tables: Tables, table: Table, *, retention_days: int) -> int:
     """Count the files that :func:`vacuum` would delete; on Databricks, at most 1,000 are told."""
-    with _set(tables.spark, {_CHECKED: "false"}):
+    with set_within(tables.spark, {_CHECKED: "false"}, required=False):
         hours = 24 * retention_days
         return tables.spark.sql(f"VACUUM {tables.location(table)} RETAIN {hours} HOURS DRY RUN").count()
 
 
 def vacuum(tables: Tables, table: Table, *, retention_days: int) -> None:
     """Delete the files that no version of the table has needed for some days."""
-    with _set(tables.spark, {_CHECKED: "false"}):
+    with set_within(tables.spark, {_CHECKED: "false"}, required=False):
         tables.delta(table).vacuum(24.0 * retention_days)
 
 
@@ -150,21 +148,3 @@ def _listed(tables: Tables, table: Table) -> DataFrame | None:
         return DataFrame(files.toDF(), spark)
     except (TypeError, Py4JError):
         return None
-
-
-@contextmanager
-def _set(spark: SparkSession, values: Mapping[str, str]) -> Iterator[None]:
-    """Settings of the session within a block; a platform may keep some of them to itself."""
-    before = {key: spark.conf.get(key, None) for key in values}
-    for key, value in values.items():
-        with suppress(AnalysisException):
-            spark.conf.set(key, value)
-    try:
-        yield
-    finally:
-        for key, earlier in before.items():
-            with suppress(AnalysisException):
-                if earlier is None:
-                    spark.conf.unset(key)
-                else:
-                    spark.conf.set(key, earlier)
