@@ -102,7 +102,7 @@ class MaintainSettings(Section):
     file_mb: PositiveInt = Field(128, description="Files smaller than this are put together, up to about this size")
     keep_days: Annotated[dict[str, PositiveInt], Entries()] = Field(
         default_factory=dict,
-        description="Table to days: slices that are so much older than its newest one are removed; `retrievers` stands for all that retrievers have learned. Slices of the ladder stay. Nothing is removed by default",
+        description="Table to days: slices that are so much older than its newest one are removed; `fits` stands for all that retrievers have learned. Slices of the ladder stay. Nothing is removed by default",
     )
 
     @model_validator(mode="after")

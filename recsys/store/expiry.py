@@ -28,7 +28,7 @@ from recsys.store.history import told
 from recsys.store.retrying import retrying
 from recsys.store.tables import Tables
 
-RETRIEVERS: Final = "retrievers"
+FITS: Final = "fits"
 """Stands for the tables of all retrievers, and for the rows of `models` that make their fits visible."""
 _TEXTS: Final = {
     AS_OF_KEY.name: AS_OF_KEY.name,
@@ -62,7 +62,7 @@ def groups() -> dict[str, tuple[Table, ...]]:
     """
     learned = registry.tables()
     alone = [table for table in all_tables() if _cut_by(table) and table not in (*learned, data.FEATURE_STATS)]
-    return {table.name: (table,) for table in alone} | {RETRIEVERS: (data.MODELS, *learned)}
+    return {table.name: (table,) for table in alone} | {FITS: (data.MODELS, *learned)}
 
 
 def expired(

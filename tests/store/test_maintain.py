@@ -176,7 +176,7 @@ def test_what_retrievers_learned_goes_together(spark: SparkSession, tmp_path: Pa
     warehouse.merge(data.MODELS, logs.frame(spark, data.MODELS, rows), update=False)
     fitted = popular(spark, "a", MONTHS_AGO).unionAll(popular(spark, "a", AS_OF))
     warehouse.merge(POPULAR_ITEMS, fitted, update=False)
-    for one in expired(warehouse, {"retrievers": 30}, as_of=AS_OF, oldest_needed=lambda newest: newest):
+    for one in expired(warehouse, {"fits": 30}, as_of=AS_OF, oldest_needed=lambda newest: newest):
         remove_expired(warehouse, one, run_id="r")
     models = [row[0] for row in warehouse.read(data.MODELS).select("model_version").collect()]
     kept = [f"ctr-{stamp(MONTHS_AGO)}", f"ctr-{stamp(AS_OF)}", f"popular-{stamp(AS_OF)}"]
@@ -214,5 +214,5 @@ def test_short_retention_has_to_be_asked_for_twice() -> None:
 
 def test_a_table_without_slices_can_not_lose_them_by_age(spark: SparkSession, tmp_path: Path) -> None:
     warehouse = Warehouse(spark, config_of(tmp_path / "w").warehouse)
-    with pytest.raises(ConfigError, match=r"events has no slices.*ranked.*retrievers"):
+    with pytest.raises(ConfigError, match=r"events has no slices.*ranked.*fits"):
         expired(warehouse, {"events": 5}, as_of=AS_OF, oldest_needed=lambda newest: newest)
