@@ -73,6 +73,7 @@ setup(
             "recsys-backtest = recsys_jobs.backtest:main",
             "recsys-tune = recsys_jobs.tune:main",
             "recsys-migrate = recsys_jobs.migrate:main",
+            "recsys-maintain = recsys_jobs.maintain:main",
             "recsys-synthetic = recsys.synthetic.__main__:main",
         ]
     },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -85,6 +85,36 @@ class RunnerSettings(Section):
     )
 
 
+WEEK: Final = 7
+"""Days below which removing old files needs to be asked for twice: readers and running jobs may still need them."""
+
+
+class MaintainSettings(Section):
+    """`maintain`: how the tables are kept small and quick."""
+
+    retention_days: NonNegativeInt = Field(
+        WEEK,
+        description="Files that no version of a table has needed for so many days are deleted (VACUUM); earlier versions can't be read afterwards",
+    )
+    short_retention: bool = Field(
+        False, description="Allows a `retention_days` below 7; no other job may be running then"
+    )
+    file_mb: PositiveInt = Field(128, description="Files smaller than this are put together, up to about this size")
+    keep_days: Annotated[dict[str, PositiveInt], Entries()] = Field(
+        default_factory=dict,
+        description="Table to days: slices that are so much older than its newest one are removed; `fits` stands for all that retrievers have learned. Slices of the ladder stay. Nothing is removed by default",
+    )
+
+    @model_validator(mode="after")
+    def _is_meant(self) -> MaintainSettings:
+        if self.retention_days < WEEK and not self.short_retention:
+            raise conflict(
+                f"maintain.retention_days {self.retention_days} is below {WEEK}, which takes files from readers that "
+                "are still at work; set maintain.short_retention=true as well if that is meant"
+            )
+        return self
+
+
 class Environment(Section):
     """Where jobs run and where their files are.
 
@@ -95,3 +125,4 @@ class Environment(Section):
     input: InputSettings = InputSettings()
     spark: SparkSettings = SparkSettings()
     runner: RunnerSettings = RunnerSettings()
+    maintain: MaintainSettings = MaintainSettings()

@@ -131,6 +131,11 @@ RUNS = Table(
         Column("config", "string", "Resolved config, JSON without secrets", nullable=False),
         Column("slices", "array<string>", "Slices of tables that no other run may write while this one is running"),
         Column("files", "array<string>", "Files that it made beside the tables, relative to the warehouse"),
+        Column(
+            "counted",
+            "map<string,bigint>",
+            "Rows before as_of in the version of events that it read; counted before maintain removed that version",
+        ),
     ),
     key=("run_id",),
     checks={"status_known": "status IN ('running', 'done', 'failed', 'lost', 'skipped')"},

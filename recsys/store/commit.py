@@ -26,6 +26,7 @@ from recsys.store.contract import Size, conform, require_valid
 from recsys.store.ddl import choose_period, create, evolve
 from recsys.store.merging import merging, rows_merged
 from recsys.store.retrying import retrying
+from recsys.store.session import set_within
 from recsys.store.state import TableState
 from recsys.store.tables import Tables
 from recsys.store.writes import Clear, Merge, Replace, Write
@@ -37,6 +38,10 @@ _APP, _NUMBER, _TOLD = (
 )
 
 
+_OPTIMIZE_WRITE = "spark.databricks.delta.optimizeWrite"
+_GATHER = f"{_OPTIMIZE_WRITE}.enabled"
+_FILE_SIZE = "256m"
+"""Of a file's rows as they are shuffled; as Parquet they take about half."""
 _COMMITTING = "spark.recsys.committing"
 """Set in a session while a run commits in it."""
 
@@ -107,7 +112,12 @@ class Prepared:
         appends = stamp is not None and self.into_new and table.held_by != "source"
         # Whatever an earlier holder appends to a new slice, its successor replaces. Numbers of an index would stay.
         numbered = not (appends and table.held_by)
-        with step(f"{_VERBS[type(self.write)]} {table.name}") as this, _stamped(self.tables.spark, stamp, numbered):
+        spark = self.tables.spark
+        with (
+            step(f"{_VERBS[type(self.write)]} {table.name}") as this,
+            _few_files(spark),
+            stamping(spark, stamp, numbered),
+        ):
             rows = retrying(lambda: _committed(self, since=before.version, appends=appends))
             after = self.tables.newest(table)
             must_change = not _clears(self)
@@ -177,7 +187,7 @@ def raise_fence(tables: Tables, table: Table, stamp: Stamp) -> None:
     if state is None:
         return
     empty = tables.at(table, state).limit(0)
-    with _stamped(tables.spark, stamp):
+    with stamping(tables.spark, stamp):
         retrying(lambda: _save(tables, table, empty.write.format("delta").mode("append")))
 
 
@@ -229,7 +239,18 @@ def _save(tables: Tables, table: Table, writer: Any) -> None:
 
 
 @contextmanager
-def _stamped(spark: SparkSession, stamp: Stamp | None, numbered: bool = True) -> Iterator[None]:
+def _few_files(spark: SparkSession) -> Iterator[None]:
+    """Let Delta gather the rows of a partition before it writes them, unless the session says otherwise.
+
+    Without it each task writes a file into each partition that it has rows for: hundreds of them for a few rows.
+    """
+    mine = {_GATHER: "true", f"{_OPTIMIZE_WRITE}.binSize": _FILE_SIZE}
+    with set_within(spark, mine if spark.conf.get(_GATHER, None) is None else {}, required=False):
+        yield
+
+
+@contextmanager
+def stamping(spark: SparkSession, stamp: Stamp | None, numbered: bool = True) -> Iterator[None]:
     """Let every commit of the session within the block carry the stamp; MERGE and DELETE take it in no other way."""
     if stamp is None:
         yield
@@ -241,14 +262,5 @@ def _stamped(spark: SparkSession, stamp: Stamp | None, numbered: bool = True) ->
     values = {_COMMITTING: stamp.held, _TOLD: json.dumps(stamp.told)}
     if numbered:
         values |= {_APP: stamp.held, _NUMBER: str(stamp.number)}
-    before = {key: spark.conf.get(key, None) for key in values}
-    for key, value in values.items():
-        spark.conf.set(key, value)
-    try:
+    with set_within(spark, values):
         yield
-    finally:
-        for key, earlier in before.items():
-            if earlier is None:
-                spark.conf.unset(key)
-            else:
-                spark.conf.set(key, earlier)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from pyspark.sql import Row
 from pyspark.sql import functions as F
@@ -19,6 +20,8 @@ from recsys.store.tables import Tables
 
 _OF_AN_INSTANT = ("/as_of=", "/run_date=")
 """Slices that belong to one instant; the others are filled by runs for all of them."""
+UPKEEP: Final = "maintain"
+"""The job that removes what was made for instants before the one that its commits name."""
 
 
 class Done:
@@ -89,8 +92,12 @@ class Done:
 
         if any(self._moved(name, version, matters) for name, version in mine["reads"].items()):
             return False
+
+        def takes(commit: Commit) -> bool:
+            return not commit.job or (commit.job == UPKEEP and commit.as_of > stamp(as_of))
+
         written = mine["writes"].items()
-        return self._is_there(mine) and not any(self._moved(name, at, lambda one: not one.job) for name, at in written)
+        return self._is_there(mine) and not any(self._moved(name, at, takes) for name, at in written)
 
     def _latest(self, job: JobState, as_of: datetime) -> Row | None:
         """The newest run that made what the job would make; None if a later one of its own made something else."""
@@ -122,7 +129,9 @@ class Done:
         version = run["reads"].get(data.EVENTS.name)
         if version is None:
             return False
-        return self._events_before(as_of, version) != self._events_before(as_of, None)
+        counted = (run["counted"] or {}).get(data.EVENTS.name)
+        then = self._events_before(as_of, version) if counted is None else counted
+        return then != self._events_before(as_of, None)
 
     def _events_before(self, as_of: datetime, version: int | None) -> int | None:
         """Count the events before an instant, in a version of the table or now; None for a version that is gone."""
@@ -144,6 +153,7 @@ class Done:
             runs.where(wanted)
             .select(
                 *("run_id", "job", "config_hash", "code_version", "status", "reads", "writes", "slices", "files"),
+                "counted",
                 F.date_format("as_of", "yyyyMMdd'T'HHmmss'Z'").alias("at"),
                 F.unix_micros("started_at").alias("started"),
             )

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import psutil
 from pyspark.sql import Column, DataFrame, Row
@@ -36,6 +36,8 @@ from recsys.store.retrying import attempts, is_conflict, retrying
 from recsys.store.state import TableState
 from recsys.store.tables import Tables
 
+WHOLE: Final = "*"
+"""The slice of a run that no other run may work beside."""
 _COMMITS = 1 << 8
 """Most commits of one run into one slice."""
 _VERSIONS = 1 << 24
@@ -199,7 +201,7 @@ class Hold:
         running = self._tables.at(data.RUNS, state).where(F.col("status") == "running")
         # In seconds: a collected timestamp would come in the driver's own time zone.
         return (
-            running.where(F.arrays_overlap("slices", F.array(*(F.lit(name) for name in self._slices))))
+            running.where(_clash("slices", self._slices))
             .select(
                 *("run_id", "host", "process", "slices"),
                 F.unix_timestamp("started_at").alias("started"),
@@ -244,6 +246,13 @@ def _fence(state: TableState) -> int:
     return (state.created // 1000 % (1 << 31)) * _VERSIONS + state.version
 
 
+def _clash(column: str, slices: Sequence[str]) -> str:
+    """Write the condition that another run holds one of some slices, or the whole warehouse."""
+    if WHOLE in slices:
+        return "true"
+    return f"arrays_overlap({column}, array({', '.join(literal(name) for name in (*slices, WHOLE))}))"
+
+
 def _insert_if_free(tables: Tables, row: DataFrame, slices: Sequence[str]) -> bool:
     """Insert a run's row unless a running row for a slice is there (a rival's insert makes this one conflict).
 
@@ -252,7 +261,7 @@ def _insert_if_free(tables: Tables, row: DataFrame, slices: Sequence[str]) -> bo
     bool
         Whether the row is known to have been inserted. Before version 4, Delta does not say: False then.
     """
-    held = f"t.status = 'running' AND arrays_overlap(t.slices, array({', '.join(literal(name) for name in slices)}))"
+    held = f"t.status = 'running' AND {_clash('t.slices', slices)}"
     merge = tables.delta(data.RUNS).alias("t").merge(row.alias("s"), held)
     counts: DataFrame | None = merge.whenNotMatchedInsertAll().execute()
     merged = counts.first() if counts is not None else None

@@ -53,7 +53,7 @@ def test_what_its_data_calls_for_is(tmp_path: Path) -> None:
 
 
 def test_every_section_is_decided_on() -> None:
-    elsewhere = {"warehouse", "input", "spark", "runner", "publish", "dataset"}
+    elsewhere = {"warehouse", "input", "spark", "runner", "maintain", "publish", "dataset"}
     assert set(Config.model_fields) == {*SECTIONS, *elsewhere}
 
 

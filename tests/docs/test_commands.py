@@ -22,6 +22,7 @@ MORE = {
     "jobs/pipeline.py": OF_THE_PIPELINE,
     "jobs/backtest.py": OF_THE_BACKTEST,
     "jobs/tune.py": OF_THE_SEARCH,
+    "jobs/maintain.py": [(("--table",), {})],
 }
 OF_SPARK = {"--py-files", "--master", "--deploy-mode", "--packages", "--driver-memory", "--total-executor-cores"} | {
     f"--executor-{what}" for what in ("cores", "memory")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -186,6 +187,26 @@ def test_columns_carry_their_comments(spark: SparkSession, warehouse: Warehouse)
     described = spark.sql(f"DESCRIBE TABLE {warehouse.location(data.USER_INDEX)}").collect()
     comments = {row["col_name"]: row["comment"] for row in described}
     assert comments["idx"] == data.USER_INDEX.column("idx").comment
+
+
+def test_a_small_write_makes_one_file_for_each_partition_directory(spark: SparkSession, warehouse: Warehouse) -> None:
+    """Whatever the number of tasks: sixteen of them here have rows of both."""
+    rows = [(at, "", rank, f"i{rank}", 1.0) for at in (FIRST, SECOND) for rank in range(1, 65)]
+    warehouse.replace(POPULAR_ITEMS, _popular(spark, *rows).repartition(16), where={})
+    files = _data_files(warehouse, POPULAR_ITEMS)
+    assert (len({file.parent for file in files}), len(files)) == (2, 2)
+
+
+def test_a_small_merge_into_a_table_without_partitions_adds_one_file(spark: SparkSession, warehouse: Warehouse) -> None:
+    rows = spark.range(1, 65).repartition(16)
+    for first in (0, 100):
+        columns = f"concat('i', id + {first}) AS item_id", f"int(id + {first}) AS idx", "now() AS created_as_of"
+        warehouse.merge(data.ITEM_INDEX, rows.selectExpr(*columns), update=False)
+    assert len(_data_files(warehouse, data.ITEM_INDEX)) == 2
+
+
+def _data_files(warehouse: Warehouse, table: Table) -> list[Path]:
+    return [file for file in Path(warehouse.directory(table)).rglob("*.parquet") if "_delta_log" not in file.parts]
 
 
 def test_optimize_keeps_the_rows(spark: SparkSession, warehouse: Warehouse) -> None:
