@@ -14,6 +14,10 @@ def _provenance() -> tuple[Column, ...]:
     )
 
 
+def _unit() -> Column:
+    return Column("unit", "string", "Unit of input (`ingested`) that brought the row first; null before version 0.8")
+
+
 _INGESTED = ("batch_id", "ingested_at")
 
 EVENTS = Table(
@@ -38,6 +42,7 @@ EVENTS = Table(
         Column("attributes", "map<string,string>", "What the source has and the contract lacks"),
         Column("is_bot", "boolean", "True once the user's past rate is a robot's", nullable=False),
         *_provenance(),
+        _unit(),
     ),
     key=("event_id",),
     period_column="event_date",
@@ -72,6 +77,7 @@ IMPRESSIONS = Table(
         Column("attributes", "map<string,string>", "What the source has and the contract lacks"),
         Column("is_bot", "boolean", "True once the user's past rate is a robot's", nullable=False),
         *_provenance(),
+        _unit(),
     ),
     key=("list_id", "item_id"),
     period_column="shown_date",
@@ -96,7 +102,7 @@ QUARANTINE = Table(
         Column(
             "source_file",
             "string",
-            "File that the row came from; the first by name where several hold it",
+            "File that the row came from",
             nullable=False,
         ),
         Column(
@@ -106,11 +112,12 @@ QUARANTINE = Table(
             nullable=False,
         ),
         Column("raw", "string", "The row as it was read: the source line, or its columns as JSON", nullable=False),
-        Column("copies", "bigint", "How many identical rows the batch held", nullable=False),
+        Column("copies", "bigint", "How many identical rows the unit held", nullable=False),
         Column("ingest_date", "date", "Date of ingested_at (UTC)", nullable=False),
         Column("ingested_at", "timestamp", "When the row was first written (UTC)", nullable=False),
+        Column("unit", "string", "Unit of input (`ingested`) that held the row; null before version 0.8"),
     ),
-    key=("row_hash", "batch_id"),
+    key=("row_hash", "batch_id", "unit"),
     partitions=("ingest_date",),
     checks={"has_reason": "size(reasons) >= 1", "copies_from_one": "copies >= 1"},
     retention_days=90,
@@ -129,9 +136,11 @@ INGESTED = Table(
         Column("size", "bigint", "Bytes; null for a table"),
         Column("rows", "bigint", "Rows that it held, skipped ones included", nullable=False),
         Column("refused", "bigint", "Rows of it in quarantine, repeats included", nullable=False),
-        Column("last_time", "timestamp", "Latest event or shown list among its other rows (UTC)"),
+        Column("last_time", "timestamp", "Latest event, shown list or state among its other rows (UTC)"),
         Column("batch_id", "string", "Batch that took it in, the newest one", nullable=False),
         Column("ingested_at", "timestamp", "When that was (UTC)", nullable=False),
+        Column("first_time", "timestamp", "Earliest event, shown list or state among its other rows (UTC)"),
+        Column("traced", "boolean", "Whether its rows carry its name, so that it can be undone; null: before 0.8"),
     ),
     key=("source", "source_name", "unit"),
     volatile=("version", "ingested_at"),

@@ -11,8 +11,8 @@ MappedTable = Literal["events", "impressions", "items", "users"]
 
 _DERIVED: Final = frozenset(
     [
-        *("event_date", "shown_date", "is_bot", "source", "batch_id", "ingested_at"),
-        *("valid_to", "is_current", "seen_at", "attributes"),
+        *("event_date", "shown_date", "is_bot", "source", "batch_id", "ingested_at", "unit"),
+        *("valid_to", "is_current", "seen_at", "seen_in", "attributes"),
     ]
 )
 REQUIRED: Final = {

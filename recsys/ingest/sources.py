@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -19,6 +19,7 @@ from recsys.ingest.files import FileLister, InputFile, damaged
 from recsys.ingest.places import require_covered, require_inside, resolved, shown
 from recsys.ingest.readers.units import DeltaVersion, Files
 from recsys.ingest.settings import LIMITS, CleanSettings
+from recsys.ingest.undo import Undo, planned
 from recsys.ingest.units import Ledger, Reader, Unit
 
 
@@ -59,6 +60,8 @@ class Batch:
         The same by units.
     rules : mapping of str to str
         Name of every source, to the hash of what decides how its rows are read.
+    undo : Undo, optional
+        What is taken back before.
     """
 
     dataset: Dataset
@@ -68,9 +71,12 @@ class Batch:
     root: str
     taken: tuple[Taken, ...] = ()
     rules: Mapping[str, str] = field(default_factory=dict)
+    undo: Undo | None = None
 
     def reading(self) -> AbstractContextManager[None]:
         """Translate errors raised while the frames are computed, naming the damaged file under either Spark."""
+        if not self.frames:
+            return nullcontext()
         spark = self.frames[0][1].sparkSession
         return translating(culprit=partial(damaged, spark, self.files))
 
@@ -113,7 +119,49 @@ def read_batch(
         raise ConfigError("clean needs a dataset mapping: give --dataset conf/datasets/NAME.yaml")
     ledger, settings = ledger or Ledger(), settings or CleanSettings()
     rules = {source.name: rules_of(source, dataset, settings) for source in dataset.sources}
-    frames, taken, seen, known = [], [], False, ledger.sources()
+    frames, taken, known = [], [], ledger.sources()
+    listed = _listed(spark, dataset, root=root, trusted=trusted, list_files=list_files, known=known)
+    if not listed and not known & {source.name for source in dataset.sources}:
+        raise DataError(f"dataset {dataset.name}: none of its sources has a file below {root}; check input.root")
+    undo = planned(dataset.sources, {one.source.name: one.units for one in listed}, ledger, settings.reingest)
+    for one in listed:
+        source = one.source
+        units = _wanted(one, ledger, rules[source.name], settings, again=undo.again(source.name) if undo else ())
+        if not units:
+            continue
+        taken.append(Taken(source, rules[source.name], tuple(units)))
+        with reading(source.name, one.path, culprit=partial(damaged, spark, one.found)), _folder_values_as_text(spark):
+            frame = one.reader.open(units)
+            if _is_table(source):
+                require_covered(source.name, source.path, frame.inputFiles(), table=_table(one.found), trusted=trusted)
+            frames.append((source, frame))
+    files = tuple(unit.file for one in taken for unit in one.units if unit.file is not None)
+    below = (root or "").rstrip("/")
+    return Batch(dataset, _batch_id(dataset, taken), tuple(frames), files, below, tuple(taken), rules, undo)
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """A source that has something to read, and its units."""
+
+    source: Source
+    path: str
+    found: list[InputFile]
+    reader: Reader
+    units: Sequence[Unit]
+
+
+def _listed(
+    spark: SparkSession,
+    dataset: Dataset,
+    *,
+    root: str | None,
+    trusted: Sequence[str],
+    list_files: FileLister,
+    known: Collection[str],
+) -> list[_Listed]:
+    """List the units of every source; those that have nothing today are left out."""
+    listed = []
     for source in dataset.sources:
         path = resolved(source.name, source.path, root=root, trusted=trusted)
         found = list_files(spark, path, table=_is_table(source))
@@ -121,25 +169,10 @@ def read_batch(
             source.name, source.path, _paths(spark, source, path, found, list_files), root=root, trusted=trusted
         )
         path = shown(path)
-        if not _has_content(source, path, found, known=source.name in known):
-            seen = seen or source.name in known
-            continue
-        seen = True
-        reader: Reader = (DeltaVersion if _is_table(source) else Files)(spark, source, path, found, root)
-        units = _wanted(source, reader.units(), ledger, rules[source.name], settings)
-        if not units:
-            continue
-        taken.append(Taken(source, rules[source.name], tuple(units)))
-        with reading(source.name, path, culprit=partial(damaged, spark, found)), _folder_values_as_text(spark):
-            frame = reader.open(units)
-            if _is_table(source):
-                require_covered(source.name, source.path, frame.inputFiles(), table=_table(found), trusted=trusted)
-            frames.append((source, frame))
-    if not seen:
-        raise DataError(f"dataset {dataset.name}: none of its sources has a file below {root}; check input.root")
-    files = tuple(unit.file for one in taken for unit in one.units if unit.file is not None)
-    below = (root or "").rstrip("/")
-    return Batch(dataset, _batch_id(dataset, taken), tuple(frames), files, below, tuple(taken), rules)
+        if _has_content(source, path, found, known=source.name in known):
+            reader: Reader = (DeltaVersion if _is_table(source) else Files)(spark, source, path, found, root)
+            listed.append(_Listed(source, path, found, reader, reader.units()))
+    return listed
 
 
 def rules_of(source: Source, dataset: Dataset, settings: CleanSettings) -> str:
@@ -194,11 +227,12 @@ def _table(log: list[InputFile]) -> str:
 
 
 def _wanted(
-    source: Source, units: Sequence[Unit], ledger: Ledger, rules: str, settings: CleanSettings
+    listed: _Listed, ledger: Ledger, rules: str, settings: CleanSettings, *, again: Collection[str]
 ) -> Sequence[Unit]:
     """Return the units to read; all of them if one is new and the newest of a key is chosen among all rows."""
+    source, units = listed.source, listed.units
     under = None if settings.accept_changed_mapping else rules
-    unread = ledger.unread(source.name, units, rules=under, again=settings.reingest)
+    unread = ledger.unread(source.name, units, rules=under, again=again)
     if len(unread) < len(units):
         known = f"{len(units) - len(unread):,} of {len(units):,} units were read before"
         progress.note(f"source {source.name}: {known}" + (", nothing is new" if not unread else ""))

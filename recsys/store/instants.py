@@ -57,11 +57,11 @@ def period_of(column: str, instant: datetime, columns: Sequence[str]) -> tuple[s
 def states_at(table: Table, frame: DataFrame, instant: datetime) -> DataFrame:
     """Return the state of each entity just before an instant, without entities that began at or after it.
 
-    `valid_to`, `is_current` and `seen_at` are left out, because they tell of the future.
+    `valid_to`, `is_current`, `seen_at` and `seen_in` are left out, because they tell of the future.
     """
     entity = table.key[0]
     newest = W.Window.partitionBy(entity).orderBy(F.col("valid_from").desc())
-    kept = [name for name in table.column_names if name not in ("valid_to", "is_current", "seen_at")]
+    kept = [name for name in table.column_names if name not in ("valid_to", "is_current", "seen_at", "seen_in")]
     states = (
         frame.where(between(table, before=instant))
         .select(*kept, F.row_number().over(newest).alias("_newest"))

@@ -130,8 +130,8 @@ class Tables:
             Bounds on the table's time column: strictly earlier, and at or later.
         valid_at : datetime, optional
             For `items` and `users`: the row of each entity that was valid just before that instant, without entities
-            that began at or after it (`added_at`, `signed_up_at`). `valid_to`, `is_current` and `seen_at` are left
-            out, because they reveal the future.
+            that began at or after it (`added_at`, `signed_up_at`). `valid_to`, `is_current`, `seen_at` and `seen_in`
+            are left out, because they reveal the future.
         where : mapping, optional
             Column to value (or list of values).
         required : bool
