@@ -8,70 +8,59 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyspark.sql import Row, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 
 from jobs import clean
 from recsys import data
 from recsys.config import Config
 from recsys.features.daily import daily_partials, day_counts
+from recsys.ingest.undo import Undo
 from recsys.pipeline import execute
 from recsys.store import PinnedWarehouse, Warehouse
 from recsys.store.commit import Prepared
+from tests.ingest.support import Outcome, dataset, lines, source, write
 from tests.ingest.support import clean as clean_folder
-from tests.ingest.support import dataset, lines, source, write
 
 pytestmark = pytest.mark.spark
 
 AS_OF = datetime(2024, 7, 1, tzinfo=UTC)
 EVENT = {"event_id": "id", "user_id": "user", "item_id": "item", "event_type": "type", "event_time": "time"}
 SHOWN = {"list_id": "list", "user_id": "user", "item_id": "item", "shown_at": "time", "position": "at"}
-MAPPING = dataset(
-    source(path="events", columns={**EVENT, "price": "price"}),
-    source(name="shown", table="impressions", path="shown", columns=SHOWN),
-    source(name="goods", table="items", path="goods", columns={"item_id": "sku", "valid_from": "at", "title": "title"}),
+GOODS = {"item_id": "sku", "valid_from": "at", "title": "title"}
+MAPPING = dataset(source(path="events", columns={**EVENT, "price": "price"}))
+OTHER_TABLES = dataset(
+    source(name="shown", table="impressions", path="shown", columns=SHOWN, optional=True),
+    source(name="goods", table="items", path="goods", columns=GOODS, optional=True),
 )
-UNDO = ["events/a *.json", "shown/1.json", "goods/1.json"]
+UNIT = "events/a +é%.json"
 
 
 def row(name: str, user: str, time: str, item: str = "i1", **more: Any) -> dict[str, Any]:
     return {"id": name, "user": user, "item": item, "type": "view", "time": f"2024-05-{time}Z", **more}
 
 
-def shown(name: str, user: str, time: str) -> dict[str, Any]:
-    return {"list": name, "user": user, "item": "i1", "time": f"2024-05-{time}Z", "at": 1}
-
-
-def good(sku: str, at: str, title: str) -> dict[str, Any]:
-    return {"sku": sku, "at": at, "title": title}
-
-
 TWICE = row("twice", "max", "03T09:00:00")
-OTHERS = {
+OTHER = {
     "events/b.json": [
         *[row("b1", "ann", "01T10:20:00"), row("b2", "ann", "01T11:05:00"), TWICE],
         *[row("b3", "rob", "02T08:00:10"), row("b4", "rob", "02T08:00:20"), row("b5", "rob", "02T08:05:00")],
         # Of the same days as the other file, and otherwise nothing to do with it.
         *[row("b6", "eve", "01T10:20:00"), row("b7", "eve", "03T11:05:00", price="n/a")],
     ],
-    "goods/2.json": [good("i1", "2024-02-01", "A"), good("i1", "2024-03-01", "B")],
 }
 FIRST = {
-    "events/a +é%.json": [
+    UNIT: [
         *[row("a1", "ann", "01T10:00:00"), row("a2", "ann", "01T10:40:00"), TWICE],
         *[row("a3", "rob", "02T08:00:30"), row("a4", "rob", "02T08:00:40")],
         *[row("a5", "max", "01T12:00:00"), row("bad", "max", "01T12:30:00", price="n/a")],
     ],
-    "shown/1.json": [shown("l1", "rob", "02T08:06:00"), shown("l2", "ann", "01T10:00:00")],
-    "goods/1.json": [good("i1", "2024-01-01", "A"), good("i2", "2024-01-01", "gone")],
 }
 CORRECTED = {
-    "events/a +é%.json": [
+    UNIT: [
         *[row("a1", "ann", "01T10:00:00", "i9"), row("a3", "rob", "02T08:00:30")],
         *[row("a5", "max", "01T12:00:00"), row("bad", "max", "01T12:30:00", price=3)],
         *[row("new", "ann", "01T10:10:00"), row("worse", "max", "01T12:30:00", price="?")],
     ],
-    "shown/1.json": [shown("l1", "rob", "02T08:06:00"), shown("l3", "ann", "01T10:00:00")],
-    "goods/1.json": [good("i2", "2024-01-05", "Two")],
 }
 
 
@@ -106,7 +95,7 @@ def told(name: str, rows: Iterable[Row]) -> list[str]:
 
 def right(spark: SparkSession, folder: Path) -> dict[str, list[str]]:
     """What becomes of the corrected files where nothing else was ever seen."""
-    deliver(folder, CORRECTED, OTHERS)
+    deliver(folder, CORRECTED, OTHER)
     found = clean_folder(spark, MAPPING, folder, settings=config(folder, folder).clean)
     rows = {row["event_id"]: row for row in found.tables["events"]}
     steps = {name: row["session_step"] for name, row in rows.items() if row["user_id"] == "ann"}
@@ -122,7 +111,7 @@ def test_an_undo_that_was_killed_is_finished_by_the_next_run(
     """It dies before the events change, when flags of robots are gone already; the next run is told of no unit."""
     root, warehouse, commit = tmp_path / "raw", tmp_path / "w", Prepared.commit
     expected = right(spark, tmp_path / "right")
-    deliver(root, FIRST, OTHERS)
+    deliver(root, FIRST, OTHER)
     cfg = config(root, warehouse)
     execute(clean.run, spark, cfg, AS_OF)
     robots = [row["user_id"] for row in Warehouse(spark, cfg.warehouse).read(data.ROBOTS).collect()]
@@ -138,28 +127,60 @@ def test_an_undo_that_was_killed_is_finished_by_the_next_run(
     with monkeypatch.context() as patch:
         patch.setattr(Prepared, "commit", killed)
         with pytest.raises(KeyboardInterrupt):
-            execute(clean.run, spark, config(root, warehouse, *UNDO), AS_OF)
+            execute(clean.run, spark, config(root, warehouse, UNIT), AS_OF)
     assert content(cfg, spark, "events") == before
-    assert content(cfg, spark, "robots", "impressions") == {n: expected[n] for n in ("robots", "impressions")}
+    assert content(cfg, spark, "robots") == {"robots": []}
     execute(clean.run, spark, cfg, AS_OF)
     assert content(cfg, spark, *expected) == expected
-    assert ledger(cfg, spark) == {
-        "events/a +é%.json": (6, 1), "events/b.json": (8, 2), "shown/1.json": (2, 0), "goods/1.json": (1, 0),
-        "goods/2.json": (2, 0),
-    }  # fmt: skip
+    rows = Warehouse(spark, cfg.warehouse).read(data.INGESTED).collect()
+    assert {row["unit"]: (row["rows"], row["refused"]) for row in rows} == {UNIT: (6, 1), "events/b.json": (8, 1)}
     events, partial = Warehouse(spark, cfg.warehouse).read(data.EVENTS), daily_partials(first, entity="user")
     days = day_counts(events, {"user": partial}, since=date(2024, 5, 1), until=date(2024, 6, 1)).stale("user")
     assert days == [date(2024, 5, 1), date(2024, 5, 2)], "the event that two files held stays"
 
-    # A unit that is gone is taken back by its name alone; nothing else has to be read.
-    (root / "goods/1.json").unlink()
-    execute(clean.run, spark, config(root, warehouse, "goods/1.json"), AS_OF)
-    assert [row["seen_in"] for row in Warehouse(spark, cfg.warehouse).read(data.ITEMS).collect()] == 2 * [
-        ["goods/2.json"]
+
+def at(day: int) -> datetime:
+    return datetime(2024, 1, day)
+
+
+def stored(spark: SparkSession, found: Outcome) -> dict[str, DataFrame]:
+    """What cleaning returned, as it would be read back."""
+    names = {name: data.BY_NAME[name].column_names for name in found.tables}
+    rows = {name: [tuple(row[one] for one in names[name]) for row in rows] for name, rows in found.tables.items()}
+    return {name: spark.createDataFrame(values, data.BY_NAME[name].ddl()) for name, values in rows.items()}
+
+
+def taken_back(*keys: tuple[str, str]) -> Undo:
+    tables = {one.table for one in OTHER_TABLES.sources if one.name in {source for source, _ in keys}}
+    return Undo(frozenset(keys), frozenset(), frozenset(tables), frozenset())
+
+
+def test_shown_lists_and_states_of_a_file_that_is_corrected(spark: SparkSession, tmp_path: Path) -> None:
+    def shown(name: str, item: str, place: int) -> dict[str, Any]:
+        return {"list": name, "user": "ann", "item": item, "time": "2024-05-01T10:00:00Z", "at": place}
+
+    def good(sku: str, day: int, title: str) -> dict[str, Any]:
+        return {"sku": sku, "at": f"2024-01-{day:02}", "title": title}
+
+    deliver(tmp_path / "1", {"shown/1.json": [shown("l1", "a", 1), shown("l1", "b", 2)]})
+    deliver(tmp_path / "1", {"shown/2.json": [shown("l2", "a", 1)]})
+    deliver(tmp_path / "1", {"goods/1.json": [good("x", 1, "A"), good("y", 1, "gone")]})
+    deliver(tmp_path / "1", {"goods/2.json": [good("x", 2, "A"), good("x", 3, "B")]})
+    before = stored(spark, clean_folder(spark, OTHER_TABLES, tmp_path / "1"))
+    states = {
+        row["item_id"]: (row["seen_at"], row["seen_in"]) for row in before["items"].where("title != 'B'").collect()
+    }
+    assert states == {"x": ([at(1), at(2)], ["goods/1.json", "goods/2.json"]), "y": ([at(1)], ["goods/1.json"])}
+
+    deliver(tmp_path / "2", {"shown/1.json": [shown("l1", "a", 3), shown("l3", "a", 1)]})
+    undo = taken_back(("shown", "shown/1.json"), ("goods", "goods/1.json"))
+    found = clean_folder(spark, OTHER_TABLES, tmp_path / "2", existing=before, undo=undo)
+    assert sorted((row["list_id"], row["position"]) for row in found.tables["impressions"]) == [("l1", 3), ("l3", 1)]
+    assert [tuple(row) for row in found.taken_back["impressions"]] == [("l1", "b")]
+    # The file of the catalog is not there any more: what the other one told stays.
+    assert sorted(
+        (row["item_id"], row["valid_from"], row["title"], row["seen_in"]) for row in found.tables["items"]
+    ) == [
+        ("x", at(2), "A", ["goods/2.json"]),
+        ("x", at(3), "B", ["goods/2.json"]),
     ]
-    assert "goods/1.json" not in ledger(cfg, spark)
-
-
-def ledger(cfg: Config, spark: SparkSession) -> dict[str, tuple[int, int]]:
-    rows = Warehouse(spark, cfg.warehouse).read(data.INGESTED).collect()
-    return {row["unit"]: (row["rows"], row["refused"]) for row in rows}
