@@ -34,15 +34,14 @@ def ingested(
         Rows of earlier batches whose units now count as read under the present mapping.
     """
     by_file: dict[tuple[str, str], list[Tally]] = defaultdict(list)
-    by_source: dict[str, list[Tally]] = defaultdict(list)
     for one in tallies:
         by_file[one.source, plain_path(one.file)].append(one)
-        by_source[one.source].append(one)
     rows = []
     for taken in batch.taken:
         name = taken.source.name
         for unit in taken.units:
-            found = by_file[name, unit.file.path] if unit.file else by_source[name]
+            # The rows of a table bear the unit's name in place of a file's.
+            found = by_file[name, unit.file.path if unit.file else unit.name]
             rows.append(_row(batch, taken, unit, found, now))
     schema = ", ".join(f"{column.name} {column.type}" for column in data.INGESTED.columns)
     fresh = spark.createDataFrame(rows, schema)

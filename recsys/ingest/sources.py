@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any, Final
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -17,10 +18,17 @@ from recsys.failures import reading, translating
 from recsys.ingest.dataset import Dataset, Source
 from recsys.ingest.files import FileLister, InputFile, damaged
 from recsys.ingest.places import require_covered, require_inside, resolved, shown
+from recsys.ingest.readers.changes import DeltaChanges
 from recsys.ingest.readers.units import DeltaVersion, Files
 from recsys.ingest.settings import LIMITS, CleanSettings
 from recsys.ingest.undo import Undo, planned
-from recsys.ingest.units import Ledger, Reader, Unit
+from recsys.ingest.units import Ledger, Unit
+
+_NO_RULES: Final[dict[str, Any]] = {
+    **dict.fromkeys(("name", "path", "optional", "late_after_days"), True),
+    "format": {"changes": True, "deletes": True},
+}
+"""What of a source decides which rows are read, not what becomes of them."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +128,7 @@ def read_batch(
     ledger, settings = ledger or Ledger(), settings or CleanSettings()
     rules = {source.name: rules_of(source, dataset, settings) for source in dataset.sources}
     frames, taken, known = [], [], ledger.sources()
-    listed = _listed(spark, dataset, root=root, trusted=trusted, list_files=list_files, known=known)
+    listed = _listed(spark, dataset, root=root, trusted=trusted, list_files=list_files, ledger=ledger)
     if not listed and not known & {source.name for source in dataset.sources}:
         raise DataError(f"dataset {dataset.name}: none of its sources has a file below {root}; check input.root")
     undo = planned(dataset.sources, {one.source.name: one.units for one in listed}, ledger, settings.reingest)
@@ -131,13 +139,13 @@ def read_batch(
             continue
         taken.append(Taken(source, rules[source.name], tuple(units)))
         with reading(source.name, one.path, culprit=partial(damaged, spark, one.found)), _folder_values_as_text(spark):
-            frame = one.reader.open(units)
-            if _is_table(source):
-                require_covered(source.name, source.path, frame.inputFiles(), table=_table(one.found), trusted=trusted)
-            frames.append((source, frame))
-    files = tuple(unit.file for one in taken for unit in one.units if unit.file is not None)
+            if not isinstance(one.reader, Files):
+                files = one.reader.files(units)
+                require_covered(source.name, source.path, files, table=_table(one.found), trusted=trusted)
+            frames.append((source, one.reader.open(units)))
+    inputs = tuple(unit.file for one in taken for unit in one.units if unit.file is not None)
     below = (root or "").rstrip("/")
-    return Batch(dataset, _batch_id(dataset, taken), tuple(frames), files, below, tuple(taken), rules, undo)
+    return Batch(dataset, _batch_id(dataset, taken), tuple(frames), inputs, below, tuple(taken), rules, undo)
 
 
 @dataclass(frozen=True)
@@ -147,7 +155,7 @@ class _Listed:
     source: Source
     path: str
     found: list[InputFile]
-    reader: Reader
+    reader: Files | DeltaVersion | DeltaChanges
     units: Sequence[Unit]
 
 
@@ -158,7 +166,7 @@ def _listed(
     root: str | None,
     trusted: Sequence[str],
     list_files: FileLister,
-    known: Collection[str],
+    ledger: Ledger,
 ) -> list[_Listed]:
     """List the units of every source; those that have nothing today are left out."""
     listed = []
@@ -169,16 +177,27 @@ def _listed(
             source.name, source.path, _paths(spark, source, path, found, list_files), root=root, trusted=trusted
         )
         path = shown(path)
-        if _has_content(source, path, found, known=source.name in known):
-            reader: Reader = (DeltaVersion if _is_table(source) else Files)(spark, source, path, found, root)
+        if _has_content(source, path, found, known=source.name in ledger.sources()):
+            reader = _reader(spark, source, path, found, root, ledger)
             listed.append(_Listed(source, path, found, reader, reader.units()))
     return listed
+
+
+def _reader(
+    spark: SparkSession, source: Source, path: str, found: list[InputFile], root: str | None, ledger: Ledger
+) -> Files | DeltaVersion | DeltaChanges:
+    if not _is_table(source):
+        return Files(spark, source, path, found, root)
+    if not source.format.changes:
+        return DeltaVersion(spark, source, path, found, root)
+    known = {unit: version for (name, unit), (version, _) in ledger.units.items() if name == source.name}
+    return DeltaChanges(spark, source, path, found, root, known)
 
 
 def rules_of(source: Source, dataset: Dataset, settings: CleanSettings) -> str:
     """Hash what decides how a source's rows are read: a unit that was read under something else is read again."""
     plain = {
-        "source": source.model_dump(mode="json", exclude={"name", "path", "optional", "late_after_days"}),
+        "source": source.model_dump(mode="json", exclude=_NO_RULES),
         "dataset": dataset.model_dump(mode="json", include={"timezone", "max_list_length"}),
         "clean": settings.model_dump(mode="json", exclude=set(LIMITS)),
     }
@@ -238,7 +257,7 @@ def _wanted(
         progress.note(f"source {source.name}: {known}" + (", nothing is new" if not unread else ""))
     if all(unit.size == 0 for unit in unread):
         return []
-    return units if source.latest_by else unread
+    return units if source.latest_by and not source.format.changes else unread
 
 
 def _has_content(source: Source, path: str, found: list[InputFile], *, known: bool) -> bool:

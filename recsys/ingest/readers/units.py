@@ -77,6 +77,10 @@ class DeltaVersion:
         frame = open_source(self.spark, self.source, self.path, self.log)
         return frame.withColumn(FILE, F.lit(shown_name(units[0].name)))
 
+    def files(self, units: Sequence[Unit]) -> list[str]:
+        """Return the files that the table is made of, as its log names them."""
+        return list(self.spark.read.format("delta").load(self.path).inputFiles())
+
 
 def _by_folder(files: list[InputFile]) -> list[list[InputFile]]:
     """Split files by the directory that was listed: folders such as `dt=2024-05-01` count from there on."""
