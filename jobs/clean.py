@@ -147,7 +147,7 @@ def _writes(context: Context, batch: Batch, rows: Cleaned, late: Mapping[str, da
             writes[table.name] = Replace(table, found, {"source": name})
         elif table is data.IMPRESSIONS:
             # A label that the source resolved since then comes with a list that is known.
-            fill = ("label",) if batch.dataset.maps(table.name, "label") else ()
+            fill = [name for name in ("label", "known_at") if batch.dataset.maps(table.name, name)]
             since = shown_since(batch, late, rows)
             # Stored lists change only where their users turn out to be robots.
             flags = ("is_bot",) if data.ROBOTS.name in rows.tables else ()

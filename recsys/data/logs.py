@@ -72,6 +72,7 @@ IMPRESSIONS = Table(
         Column("policy", "string", "Name of the policy that chose the list"),
         Column("propensity", "double", "Probability of the item at its position under the policy, 0 to 1"),
         Column("label", "double", "1 clicked, 0 not, null while the source has not resolved it"),
+        Column("known_at", "timestamp", "When the label became known (UTC); null: with the list itself"),
         Column("device", "string", "Device as the source names it"),
         Column("country", "string", "Country or site as the source names it"),
         Column("attributes", "map<string,string>", "What the source has and the contract lacks"),
@@ -82,6 +83,7 @@ IMPRESSIONS = Table(
     key=("list_id", "item_id"),
     period_column="shown_date",
     time_column="shown_at",
+    known={"label": "known_at"},
     checks={
         "position_from_one": "position >= 1",
         "propensity_is_probability": "propensity IS NULL OR (propensity > 0 AND propensity <= 1)",
@@ -141,6 +143,7 @@ INGESTED = Table(
         Column("ingested_at", "timestamp", "When that was (UTC)", nullable=False),
         Column("first_time", "timestamp", "Earliest event, shown list or state among its other rows (UTC)"),
         Column("traced", "boolean", "Whether its rows carry its name, so that it can be undone; null: before 0.8"),
+        Column("columns", "array<string>", "Columns that the source had when it was read"),
     ),
     key=("source", "source_name", "unit"),
     volatile=("version", "ingested_at"),

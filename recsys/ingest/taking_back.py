@@ -66,11 +66,12 @@ class TakingBack:
         """
         names, key, left = data.IMPRESSIONS.column_names, list(data.IMPRESSIONS.key), self.left["impressions"]
         told = left.limit(0) if fresh is None else fresh.select(*names)
-        rows = left.join(told.select(*key, F.col("label").alias("__label")), on=key, how="left")
+        labels = told.select(*key, F.col("label").alias("__label"), F.col("known_at").alias("__known_at"))
+        rows = left.join(labels, on=key, how="left")
         label, flag = F.coalesce("label", "__label"), F.col("is_bot")
         rows, flag = _judged(rows, self.users, robots, flag)
         changed = rows.where(~label.eqNullSafe(F.col("label")) | (flag != F.col("is_bot")))
-        renewed = {"label": label, "is_bot": flag}
+        renewed = {"label": label, "known_at": F.coalesce("known_at", "__known_at"), "is_bot": flag}
         stored = changed.select(*(renewed.get(name, F.col(name)).alias(name) for name in names))
         return told.join(left.select(*key), on=key, how="left_anti").select(*names).unionByName(stored)
 

@@ -72,3 +72,11 @@ def states_at(table: Table, frame: DataFrame, instant: datetime) -> DataFrame:
         return states
     began = F.col(table.since_column)
     return states.where(began.isNull() | (began < F.lit(instant)))
+
+
+def known_before(rows: DataFrame, table: Table, instant: datetime) -> DataFrame:
+    """Return rows without the values that became known at or after an instant: they are null."""
+    hidden = {
+        name: F.when(F.col(at).isNull() | (F.col(at) < F.lit(instant)), F.col(name)) for name, at in table.known.items()
+    }
+    return rows.withColumns(hidden) if hidden else rows
