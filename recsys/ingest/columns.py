@@ -141,6 +141,11 @@ class SourceFormat(Section):
         description="delta with `changes`, events and impressions: what happens if rows were deleted",
     )
 
+    @property
+    def unicode(self) -> bool:
+        """Whether the text is in an encoding of Unicode."""
+        return java_name(self.encoding).startswith("UTF-")
+
     @model_validator(mode="after")
     def _fits_type(self) -> SourceFormat:
         if self.changes and self.type != "delta":

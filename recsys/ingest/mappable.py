@@ -45,6 +45,10 @@ RAW, FILE, BROKEN = "__raw", "__file", "__broken"
 """Columns that a reader adds to each row of a source: the row as it was read, its file, whether it can't be parsed."""
 
 
+OTHERS: Final = "__others"
+"""Column that a reader adds where they are asked for: what the mapping does not read, by name."""
+
+
 def mappable_columns(table: str) -> tuple[str, ...]:
     """Return the contract columns of a table that a mapping may fill; the others are derived from them."""
     return tuple(name for name in data.BY_NAME[table].column_names if name not in _DERIVED)

@@ -123,4 +123,5 @@ def _row(batch: Batch, taken: Taken, unit: Unit, tallies: Sequence[Tally], now: 
         now,
         instant_of(min(firsts)) if firsts else None,
         True,
+        list(taken.columns),
     )

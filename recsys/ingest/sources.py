@@ -8,13 +8,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
 from recsys import progress
 from recsys.errors import ConfigError, DataError, RecsysError
 from recsys.failures import reading, translating
+from recsys.ingest import drift
 from recsys.ingest.dataset import Dataset, Source
 from recsys.ingest.files import FileLister, InputFile, damaged
 from recsys.ingest.places import require_covered, require_inside, resolved, shown
@@ -24,11 +25,12 @@ from recsys.ingest.settings import LIMITS, CleanSettings
 from recsys.ingest.undo import Undo, planned
 from recsys.ingest.units import Ledger, Unit
 
-_NO_RULES: Final[dict[str, Any]] = {
-    **dict.fromkeys(("name", "path", "optional", "late_after_days"), True),
-    "format": {"changes": True, "deletes": True},
-}
-"""What of a source decides which rows are read, not what becomes of them."""
+
+def _no_rules(source: Source) -> dict[str, Any]:
+    """What of a source decides which rows are read, not what becomes of them."""
+    plain = dict.fromkeys(("name", "path", "optional", "late_after_days"), True)
+    told = {} if source.new_columns == "attributes" else {"new_columns": True}
+    return {**plain, **told, "format": {"changes": True, "deletes": True}}
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,14 @@ class Taken:
         Hash of what decides how its rows are read.
     units : tuple of Unit
         What is read.
+    columns : tuple of str
+        The columns that the source has in them.
     """
 
     source: Source
     rules: str
     units: tuple[Unit, ...]
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -137,12 +142,15 @@ def read_batch(
         units = _wanted(one, ledger, rules[source.name], settings, again=undo.again(source.name) if undo else ())
         if not units:
             continue
-        taken.append(Taken(source, rules[source.name], tuple(units)))
         with reading(source.name, one.path, culprit=partial(damaged, spark, one.found)), _folder_values_as_text(spark):
             if not isinstance(one.reader, Files):
                 files = one.reader.files(units)
                 require_covered(source.name, source.path, files, table=_table(one.found), trusted=trusted)
-            frames.append((source, one.reader.open(units)))
+            frame = one.reader.open(units)
+        columns = drift.columns_of(frame)
+        drift.report(source, columns, ledger.columns.get(source.name))
+        frames.append((source, frame))
+        taken.append(Taken(source, rules[source.name], tuple(units), columns))
     inputs = tuple(unit.file for one in taken for unit in one.units if unit.file is not None)
     below = (root or "").rstrip("/")
     return Batch(dataset, _batch_id(dataset, taken), tuple(frames), inputs, below, tuple(taken), rules, undo)
@@ -197,7 +205,7 @@ def _reader(
 def rules_of(source: Source, dataset: Dataset, settings: CleanSettings) -> str:
     """Hash what decides how a source's rows are read: a unit that was read under something else is read again."""
     plain = {
-        "source": source.model_dump(mode="json", exclude=_NO_RULES),
+        "source": source.model_dump(mode="json", exclude=_no_rules(source)),
         "dataset": dataset.model_dump(mode="json", include={"timezone", "max_list_length"}),
         "clean": settings.model_dump(mode="json", exclude=set(LIMITS)),
     }

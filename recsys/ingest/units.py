@@ -102,25 +102,32 @@ class Ledger:
         Name of the source, to the latest time of a row that it brought (UTC).
     spans : mapping of (str, str) to Span
         What is known of the rows of each unit.
+    columns : mapping of str to frozenset of str
+        Name of the source, to the columns that its units had.
     """
 
     units: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     newest: Mapping[str, datetime] = field(default_factory=dict)
     spans: Mapping[tuple[str, str], Span] = field(default_factory=dict)
+    columns: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, ingested: DataFrame) -> Ledger:
         """Read the ledger of one dataset; it has as many rows as the driver lists files."""
         micros = [F.unix_micros("last_time").alias("at"), F.unix_micros("first_time").alias("first")]
-        rows = ingested.select("source_name", "unit", "version", "rules_hash", "traced", *micros).collect()
+        rows = ingested.select("source_name", "unit", "version", "rules_hash", "traced", "columns", *micros).collect()
         newest: dict[str, int] = {}
+        columns: dict[str, frozenset[str]] = {}
         for row in rows:
+            if row["columns"] is not None:
+                columns[row["source_name"]] = columns.get(row["source_name"], frozenset()) | {*row["columns"]}
             if row["at"] is not None:
                 newest[row["source_name"]] = max(newest.get(row["source_name"], row["at"]), row["at"])
         return cls(
             {(row["source_name"], row["unit"]): (row["version"], row["rules_hash"]) for row in rows},
             {source: instant_of(at) for source, at in newest.items()},
             {(row["source_name"], row["unit"]): Span(row["first"], row["at"], bool(row["traced"])) for row in rows},
+            columns,
         )
 
     def sources(self) -> frozenset[str]:
@@ -133,6 +140,7 @@ class Ledger:
             {key: read for key, read in self.units.items() if key[0] in sources},
             {source: at for source, at in self.newest.items() if source in sources},
             {key: span for key, span in self.spans.items() if key[0] in sources},
+            {source: names for source, names in self.columns.items() if source in sources},
         )
 
     def unread(

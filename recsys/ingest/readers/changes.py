@@ -16,8 +16,9 @@ from pyspark.sql import functions as F
 from recsys.errors import DataError
 from recsys.failures import headline
 from recsys.ingest.dataset import Source
+from recsys.ingest.drift import with_others
 from recsys.ingest.files import InputFile
-from recsys.ingest.mappable import FILE, TIME_COLUMN
+from recsys.ingest.mappable import TIME_COLUMN
 from recsys.ingest.readers.common import named, require_columns, with_origin
 from recsys.ingest.units import Unit, shown_name, units_of_table
 from recsys.progress import note
@@ -117,8 +118,8 @@ class DeltaChanges:
                 "changes: false to read the table as a whole once, and true again after it"
             ) from error
         require_columns(self.source, rows.columns)
-        found = with_origin(rows, named(rows.columns), F.lit(False))
-        return found.withColumn(FILE, F.lit(shown_name(unit.name)))
+        file = F.lit(shown_name(unit.name))
+        return with_others(with_origin(rows, named(rows.columns), F.lit(False), file=file), self.source)
 
     def _require_kept(self, rows: DataFrame, unit: Unit) -> None:
         counted = rows.where(F.col(_KIND) == "delete").count()
