@@ -18,9 +18,9 @@ from recsys.failures import reading, translating
 from recsys.ingest import drift
 from recsys.ingest.dataset import Dataset, Source
 from recsys.ingest.files import FileLister, InputFile, damaged
-from recsys.ingest.places import require_covered, require_inside, resolved, shown
-from recsys.ingest.readers.changes import DeltaChanges
-from recsys.ingest.readers.units import DeltaVersion, Files
+from recsys.ingest.listing import Listed, is_table, list_units, table_of
+from recsys.ingest.places import require_covered, resolved
+from recsys.ingest.readers.units import Files
 from recsys.ingest.settings import LIMITS, CleanSettings
 from recsys.ingest.undo import Undo, planned
 from recsys.ingest.units import Ledger, Unit
@@ -133,7 +133,7 @@ def read_batch(
     ledger, settings = ledger or Ledger(), settings or CleanSettings()
     rules = {source.name: rules_of(source, dataset, settings) for source in dataset.sources}
     frames, taken, known = [], [], ledger.sources()
-    listed = _listed(spark, dataset, root=root, trusted=trusted, list_files=list_files, ledger=ledger)
+    listed = list_units(spark, dataset, root=root, trusted=trusted, list_files=list_files, ledger=ledger)
     if not listed and not known & {source.name for source in dataset.sources}:
         raise DataError(f"dataset {dataset.name}: none of its sources has a file below {root}; check input.root")
     undo = planned(dataset.sources, {one.source.name: one.units for one in listed}, ledger, settings.reingest)
@@ -145,7 +145,7 @@ def read_batch(
         with reading(source.name, one.path, culprit=partial(damaged, spark, one.found)), _folder_values_as_text(spark):
             if not isinstance(one.reader, Files):
                 files = one.reader.files(units)
-                require_covered(source.name, source.path, files, table=_table(one.found), trusted=trusted)
+                require_covered(source.name, source.path, files, table=table_of(one.found), trusted=trusted)
             frame = one.reader.open(units)
         columns = drift.columns_of(frame)
         drift.report(source, columns, ledger.columns.get(source.name))
@@ -154,52 +154,6 @@ def read_batch(
     inputs = tuple(unit.file for one in taken for unit in one.units if unit.file is not None)
     below = (root or "").rstrip("/")
     return Batch(dataset, _batch_id(dataset, taken), tuple(frames), inputs, below, tuple(taken), rules, undo)
-
-
-@dataclass(frozen=True)
-class _Listed:
-    """A source that has something to read, and its units."""
-
-    source: Source
-    path: str
-    found: list[InputFile]
-    reader: Files | DeltaVersion | DeltaChanges
-    units: Sequence[Unit]
-
-
-def _listed(
-    spark: SparkSession,
-    dataset: Dataset,
-    *,
-    root: str | None,
-    trusted: Sequence[str],
-    list_files: FileLister,
-    ledger: Ledger,
-) -> list[_Listed]:
-    """List the units of every source; those that have nothing today are left out."""
-    listed = []
-    for source in dataset.sources:
-        path = resolved(source.name, source.path, root=root, trusted=trusted)
-        found = list_files(spark, path, table=_is_table(source))
-        require_inside(
-            source.name, source.path, _paths(spark, source, path, found, list_files), root=root, trusted=trusted
-        )
-        path = shown(path)
-        if _has_content(source, path, found, known=source.name in ledger.sources()):
-            reader = _reader(spark, source, path, found, root, ledger)
-            listed.append(_Listed(source, path, found, reader, reader.units()))
-    return listed
-
-
-def _reader(
-    spark: SparkSession, source: Source, path: str, found: list[InputFile], root: str | None, ledger: Ledger
-) -> Files | DeltaVersion | DeltaChanges:
-    if not _is_table(source):
-        return Files(spark, source, path, found, root)
-    if not source.format.changes:
-        return DeltaVersion(spark, source, path, found, root)
-    known = {unit: version for (name, unit), (version, _) in ledger.units.items() if name == source.name}
-    return DeltaChanges(spark, source, path, found, root, known)
 
 
 def rules_of(source: Source, dataset: Dataset, settings: CleanSettings) -> str:
@@ -231,30 +185,15 @@ def fingerprint(
     try:
         for source in dataset.sources if dataset else ():
             path = resolved(source.name, source.path, root=root, trusted=trusted)
-            files = list_files(spark, path, table=_is_table(source))
+            files = list_files(spark, path, table=is_table(source))
             listed.append([source.name, sorted([file.path, file.size, file.modified] for file in files)])
     except RecsysError:
         return ""
     return hashlib.sha256(json.dumps(listed).encode()).hexdigest()[:16]
 
 
-def _is_table(source: Source) -> bool:
-    return source.format.type == "delta"
-
-
-def _paths(spark: SparkSession, source: Source, path: str, found: list[InputFile], lister: FileLister) -> list[str]:
-    """Files whose links are to be followed: of a table, its log and all that lies beside it."""
-    beside = lister(spark, path) if _is_table(source) and found and found[0].path.startswith("file:") else []
-    return [file.path for file in (*found, *beside)]
-
-
-def _table(log: list[InputFile]) -> str:
-    """The directory of a Delta table, as its file system names it, by the commits of its log."""
-    return log[0].path.rpartition("/_delta_log/")[0]
-
-
 def _wanted(
-    listed: _Listed, ledger: Ledger, rules: str, settings: CleanSettings, *, again: Collection[str]
+    listed: Listed, ledger: Ledger, rules: str, settings: CleanSettings, *, again: Collection[str]
 ) -> Sequence[Unit]:
     """Return the units to read; all of them if one is new and the newest of a key is chosen among all rows."""
     source, units = listed.source, listed.units
@@ -266,29 +205,6 @@ def _wanted(
     if all(unit.size == 0 for unit in unread):
         return []
     return units if source.latest_by and not source.format.changes else unread
-
-
-def _has_content(source: Source, path: str, found: list[InputFile], *, known: bool) -> bool:
-    """Whether there is something to read. A source that has nothing today is a note, if it had something before.
-
-    Raises
-    ------
-    DataError
-        If a source that is not optional never had a file.
-    """
-    empty = all(file.size == 0 for file in found)
-    if known and empty:
-        progress.note(f"source {source.name}: nothing at {path} today")
-    elif not found and source.optional:
-        progress.note(f"source {source.name}: no files at {path}, skipped (optional)")
-    elif not found:
-        raise DataError(
-            f"source {source.name}: no file matches {path}; check the key input.root and the source's path, "
-            "or mark the source optional"
-        )
-    elif empty:
-        raise DataError(f"source {source.name}: {path} is empty ({len(found)} files, 0 bytes); deliver it again")
-    return not empty
 
 
 def _batch_id(dataset: Dataset, taken: Sequence[Taken]) -> str:
