@@ -18,10 +18,12 @@ from recsys.ingest.dataset import makes_ids, require_same_ids
 from recsys.ingest.flow import cleaned
 from recsys.ingest.histories import require_own
 from recsys.ingest.outcome import Cleaned, Origin
-from recsys.ingest.record import ingested, late_before, shown_since
+from recsys.ingest.record import begun, ingested, late_before, no_longer_refused, no_longer_there, shown_since
 from recsys.ingest.sources import Batch, fingerprint, read_batch
+from recsys.ingest.undo import Undo
 from recsys.ingest.units import Ledger
 from recsys.pipeline import Context, Part, job
+from recsys.pipeline.flags import sets
 from recsys.store import Merge, Replace, Write, Writes
 from recsys.store.files import list_files
 from recsys.store.runs import RunLog
@@ -42,6 +44,14 @@ _STORED = (data.EVENTS, data.IMPRESSIONS, data.ITEMS, data.USERS, data.ROBOTS)
         list_files=list_files,
     ),
     every_instant=True,
+    flags=[
+        sets(
+            "clean.reingest",
+            "take back what these units brought (names as in the table ingested; * and ? stand for any text), and read "
+            "them again",
+            metavar="UNIT",
+        )
+    ],
 )
 def run(context: Context) -> Writes:
     """Read, clean, check."""
@@ -59,7 +69,7 @@ def run(context: Context) -> Writes:
     if makes_ids(batch.dataset) and not config.clean.accept_changed_mapping:
         before = RunLog(warehouse).last_config("clean", dataset=batch.dataset.name, wrote=data.EVENTS)
         require_same_ids(batch.dataset, (before or {}).get("dataset") or {})
-    if not batch.frames:
+    if not batch.frames and batch.undo is None:
         return Writes()
     late = late_before(batch, ledger)
     context.keep(batch.reading())
@@ -72,6 +82,7 @@ def run(context: Context) -> Writes:
             existing=stored,
             late_before=late,
             seen=ledger.sources(),
+            undo=batch.undo,
         )
     )
     rows.check(quarantine_limit=config.clean.quarantine_limit, duplicate_limit=config.clean.duplicate_limit)
@@ -83,8 +94,32 @@ def run(context: Context) -> Writes:
         now=now,
         adopted=adopted if config.clean.accept_changed_mapping else None,
     )
+    if batch.undo:
+        return Writes(_undoing(context, batch, batch.undo, rows, taken))
+    assert rows.quarantine is not None
     quarantine = Replace(data.QUARANTINE, rows.quarantine, {"batch_id": batch.batch_id})
     return Writes([quarantine, *_writes(context, batch, rows, late), Merge(data.INGESTED, taken, update=True)])
+
+
+def _undoing(context: Context, batch: Batch, undo: Undo, rows: Cleaned, taken: DataFrame) -> list[Write]:
+    """Write as ever, with what goes in the same commits; the ledger says first that it goes, and last that it went.
+
+    Users lose their flag as robots before they lose events: events that are still there tell whose flags they were.
+    """
+    read = {"source": batch.dataset.name}
+    known = context.warehouse.read(data.INGESTED, where=read)
+    refused = context.warehouse.read(data.QUARANTINE, where=read, required=False)
+    fresh = refused.limit(0) if rows.quarantine is None else rows.quarantine
+    writes = {write.table.name: write for write in _writes(context, batch, rows, {})}
+    for name, keys in rows.taken_back.items():
+        writes[name] = Merge(data.BY_NAME[name], rows.tables[name], update=True, remove=keys)
+    order = sorted(writes.values(), key=lambda write: write.table is data.EVENTS)
+    return [
+        Merge(data.INGESTED, begun(known, undo), update=True),
+        Merge(data.QUARANTINE, fresh, update=True, remove=no_longer_refused(refused, fresh, undo)),
+        *order,
+        Merge(data.INGESTED, taken, update=True, remove=no_longer_there(known, batch)),
+    ]
 
 
 def _stored(context: Context) -> dict[str, DataFrame]:
@@ -112,7 +147,7 @@ def _writes(context: Context, batch: Batch, rows: Cleaned, late: Mapping[str, da
             writes[table.name] = Replace(table, found, {"source": name})
         elif table is data.IMPRESSIONS:
             # A label that the source resolved since then comes with a list that is known.
-            fill = ("label",) if batch.dataset.maps(table.name, "label") else ()
+            fill = [name for name in ("label", "known_at") if batch.dataset.maps(table.name, name)]
             since = shown_since(batch, late, rows)
             # Stored lists change only where their users turn out to be robots.
             flags = ("is_bot",) if data.ROBOTS.name in rows.tables else ()

@@ -20,7 +20,7 @@ CATEGORIES: Final = {
     "users": ("country", "segment"),
 }
 """Columns of few values, whose new values are worth a look."""
-_UNCOUNTED: Final = ("attributes", "valid_to", "seen_at", "label")
+_UNCOUNTED: Final = ("attributes", "valid_to", "seen_at", "seen_in", "unit", "label")
 """Nullable columns whose share of nulls says nothing: labels of the newest lists may still be unresolved."""
 
 

@@ -17,6 +17,7 @@ def _history() -> tuple[Column, ...]:
         Column("valid_to", "timestamp", "When the next state began (UTC, exclusive); null for the newest state"),
         Column("is_current", "boolean", "True for the newest state", nullable=False),
         Column("seen_at", "array<timestamp>", "Instants at which the source told this state, the first one included"),
+        Column("seen_in", "array<string>", "Unit of input (`ingested`) that told it, for each instant of seen_at"),
     )
 
 

@@ -14,6 +14,10 @@ def _provenance() -> tuple[Column, ...]:
     )
 
 
+def _unit() -> Column:
+    return Column("unit", "string", "Unit of input (`ingested`) that brought the row first; null before version 0.8")
+
+
 _INGESTED = ("batch_id", "ingested_at")
 
 EVENTS = Table(
@@ -38,6 +42,7 @@ EVENTS = Table(
         Column("attributes", "map<string,string>", "What the source has and the contract lacks"),
         Column("is_bot", "boolean", "True once the user's past rate is a robot's", nullable=False),
         *_provenance(),
+        _unit(),
     ),
     key=("event_id",),
     period_column="event_date",
@@ -67,15 +72,18 @@ IMPRESSIONS = Table(
         Column("policy", "string", "Name of the policy that chose the list"),
         Column("propensity", "double", "Probability of the item at its position under the policy, 0 to 1"),
         Column("label", "double", "1 clicked, 0 not, null while the source has not resolved it"),
+        Column("known_at", "timestamp", "When the label became known (UTC); null: with the list itself"),
         Column("device", "string", "Device as the source names it"),
         Column("country", "string", "Country or site as the source names it"),
         Column("attributes", "map<string,string>", "What the source has and the contract lacks"),
         Column("is_bot", "boolean", "True once the user's past rate is a robot's", nullable=False),
         *_provenance(),
+        _unit(),
     ),
     key=("list_id", "item_id"),
     period_column="shown_date",
     time_column="shown_at",
+    known={"label": "known_at"},
     checks={
         "position_from_one": "position >= 1",
         "propensity_is_probability": "propensity IS NULL OR (propensity > 0 AND propensity <= 1)",
@@ -96,7 +104,7 @@ QUARANTINE = Table(
         Column(
             "source_file",
             "string",
-            "File that the row came from; the first by name where several hold it",
+            "File that the row came from",
             nullable=False,
         ),
         Column(
@@ -106,11 +114,12 @@ QUARANTINE = Table(
             nullable=False,
         ),
         Column("raw", "string", "The row as it was read: the source line, or its columns as JSON", nullable=False),
-        Column("copies", "bigint", "How many identical rows the batch held", nullable=False),
+        Column("copies", "bigint", "How many identical rows the unit held", nullable=False),
         Column("ingest_date", "date", "Date of ingested_at (UTC)", nullable=False),
         Column("ingested_at", "timestamp", "When the row was first written (UTC)", nullable=False),
+        Column("unit", "string", "Unit of input (`ingested`) that held the row; null before version 0.8"),
     ),
-    key=("row_hash", "batch_id"),
+    key=("row_hash", "batch_id", "unit"),
     partitions=("ingest_date",),
     checks={"has_reason": "size(reasons) >= 1", "copies_from_one": "copies >= 1"},
     retention_days=90,
@@ -129,9 +138,12 @@ INGESTED = Table(
         Column("size", "bigint", "Bytes; null for a table"),
         Column("rows", "bigint", "Rows that it held, skipped ones included", nullable=False),
         Column("refused", "bigint", "Rows of it in quarantine, repeats included", nullable=False),
-        Column("last_time", "timestamp", "Latest event or shown list among its other rows (UTC)"),
+        Column("last_time", "timestamp", "Latest event, shown list or state among its other rows (UTC)"),
         Column("batch_id", "string", "Batch that took it in, the newest one", nullable=False),
         Column("ingested_at", "timestamp", "When that was (UTC)", nullable=False),
+        Column("first_time", "timestamp", "Earliest event, shown list or state among its other rows (UTC)"),
+        Column("traced", "boolean", "Whether its rows carry its name, so that it can be undone; null: before 0.8"),
+        Column("columns", "array<string>", "Columns that the source had when it was read"),
     ),
     key=("source", "source_name", "unit"),
     volatile=("version", "ingested_at"),

@@ -37,6 +37,9 @@ class Table:
     since_column : str, optional
         For a history of entities: when the entity itself began. A source without times of states gives the newest
         profile from the start, and somebody who signed up later must still be unknown until then.
+    known : dict of str to str
+        Columns that may be filled later than their row, each with the column that says when it was: a read before some
+        instant shows null for what became known at or after it.
     checks : dict of str to str
         Delta CHECK constraints, by name.
     retention_days : int, optional
@@ -53,6 +56,7 @@ class Table:
     period_column: str | None = None
     time_column: str | None = None
     since_column: str | None = None
+    known: dict[str, str] = field(default_factory=dict)
     checks: dict[str, str] = field(default_factory=dict)
     retention_days: int | None = None
     volatile: tuple[str, ...] = ()

@@ -147,7 +147,7 @@ def with_outcomes(impressions: DataFrame, events: DataFrame) -> DataFrame:
     -------
     DataFrame
         `impressions` with `label` (0 or 1, never null), `cart` and `purchase` (0 or 1), and `outcome_date`: the day on
-        which it was known, of a click the day of the click.
+        which it was known, of a click the day of the click, of a label with `known_at` the day of that.
     """
     keys = ["list_id", "user_id", "item_id"]
     taken = (
@@ -161,7 +161,8 @@ def with_outcomes(impressions: DataFrame, events: DataFrame) -> DataFrame:
     )
     known = F.col("label").isNotNull()
     shown_date = F.to_date("shown_at")
-    outcome = F.when(known, shown_date).otherwise(F.greatest(shown_date, F.col("taken_date")))
+    told = F.to_date("known_at") if "known_at" in impressions.columns else F.lit(None).cast("date")
+    outcome = F.when(known, F.greatest(shown_date, told)).otherwise(F.greatest(shown_date, F.col("taken_date")))
     return (
         impressions.join(taken, on=keys, how="left")
         .withColumn("outcome_date", outcome)

@@ -56,12 +56,16 @@ def shown_items(impressions: DataFrame, events: DataFrame) -> DataFrame:
     -------
     DataFrame
         `user_id, item_id, shown_at, day, position, price, propensity, clicked` (0 or 1), one row per item of a list.
-        The log's own label decides if there is one; else whether an event of the user names list and item on the day
-        the list was shown (`recsys.features.examples.CLICKED`). A label that is still open then counts as 0, so that
-        a day never changes afterwards.
+        The log's own label decides if there is one that was known on the day of the list (`known_at`); else whether an
+        event of the user names list and item on that day (`recsys.features.examples.CLICKED`). A label that is still
+        open then counts as 0, so that a day never changes afterwards.
     """
     columns = ("list_id", "item_id", "user_id", "shown_at", "position", "price", "propensity", "label")
-    rows = impressions.where(~F.col("is_bot")).select(*columns, F.col("shown_date").alias("day"))
+    rows = impressions.where(~F.col("is_bot"))
+    if "known_at" in rows.columns:
+        in_time = F.col("known_at").isNull() | (F.to_date("known_at") <= F.col("shown_date"))
+        rows = rows.withColumn("label", F.when(in_time, F.col("label")))
+    rows = rows.select(*columns, F.col("shown_date").alias("day"))
     names_list = F.col("event_type").isin(*CLICKED) & F.col("list_id").isNotNull() & ~F.col("is_bot")
     taken = (
         events.where(names_list)

@@ -131,9 +131,25 @@ class SourceFormat(Section):
     encoding: Annotated[str, AfterValidator(_known_encoding)] = Field(
         "UTF-8", description="csv, json: encoding of the text; UTF-16 is also recognized by its byte order mark"
     )
+    changes: bool = Field(
+        False,
+        description="delta: read the table once as a whole, and then what was inserted or updated, from its change "
+        "feed; the columns _commit_version and _commit_timestamp come with it",
+    )
+    deletes: Literal["stop", "keep"] = Field(
+        "stop",
+        description="delta with `changes`, events and impressions: what happens if rows were deleted",
+    )
+
+    @property
+    def unicode(self) -> bool:
+        """Whether the text is in an encoding of Unicode."""
+        return java_name(self.encoding).startswith("UTF-")
 
     @model_validator(mode="after")
     def _fits_type(self) -> SourceFormat:
+        if self.changes and self.type != "delta":
+            raise ValueError(f"changes: true is for delta; {self.type} has no change feed")
         if self.type == "csv" and not self.header and not self.names:
             raise ValueError("a csv without a header needs `names`, its columns in order")
         if self.names and (self.type != "csv" or self.header):

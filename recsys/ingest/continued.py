@@ -50,7 +50,13 @@ def new_only(fresh: DataFrame, before: DataFrame, small: Callable[[DataFrame], D
 
 
 def with_stored(
-    fresh: DataFrame, stored: DataFrame, *, own_ids: bool, own_steps: bool, small: Callable[[DataFrame], DataFrame]
+    fresh: DataFrame,
+    stored: DataFrame,
+    *,
+    own_ids: bool,
+    own_steps: bool,
+    small: Callable[[DataFrame], DataFrame],
+    others: DataFrame | None = None,
 ) -> DataFrame:
     """Put the stored events of a batch's users beside its own; of one id the earliest event stays.
 
@@ -64,6 +70,8 @@ def with_stored(
         Whether an event with the same id can have other content.
     own_steps : bool
         Whether some source numbers the events of its sessions by itself.
+    others : DataFrame, optional
+        `user_id` of users whose stored events are wanted too.
 
     Returns
     -------
@@ -74,6 +82,8 @@ def with_stored(
     if own_ids:
         same = stored.join(small(fresh.select("event_id")), on="event_id", how="left_semi")
         users = users.unionByName(same.select("user_id"))
+    if others is not None:
+        users = users.unionByName(others)
     mine = stored.join(small(users.distinct()), on="user_id", how="left_semi")
     was = F.struct(*_DERIVED).alias(WAS)
     numbered = F.lit(not own_steps) | is_cut("session_id")

@@ -7,7 +7,7 @@ or are missing, expressions that are not pure, event types that the contract lac
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -55,6 +55,11 @@ class Source(Section):
         "repeats are merged, changes become a history",
     )
     optional: bool = Field(False, description="Go on without it if it has no files")
+    new_columns: Literal["report", "attributes", "stop"] = Field(
+        "report",
+        description="What becomes of columns that the mapping does not read: the log names those that no earlier file "
+        "had; all of them travel in `attributes`; or one that no earlier file had stops the run",
+    )
     late_after_days: PositiveInt | None = Field(
         None,
         description="events, impressions: a row this many days older than the newest of earlier batches is quarantined "
@@ -149,6 +154,12 @@ class Source(Section):
             found.append("observations and latest_by are for items and users")
         if self.table in ("items", "users") and self.late_after_days:
             found.append("late_after_days is for events and impressions; a late state is put in its place")
+        if self.new_columns == "attributes" and self.table == "events" and "event_id" not in self.columns:
+            found.append(
+                "new_columns: attributes needs an event_id, since ids made of the values would change with them"
+            )
+        if self.new_columns == "attributes" and self.format.type == "json" and not self.format.unicode:
+            found.append("new_columns: attributes needs json in UTF-8, UTF-16 or UTF-32")
         if self.latest_by and (self.latest_by.format or self.latest_by.timezone or self.latest_by.separator):
             found.append(
                 "latest_by compares values as they are; for a time in another format give an expression such as "

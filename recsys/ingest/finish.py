@@ -12,7 +12,7 @@ from recsys.ingest.dataset import Source
 from recsys.ingest.given import LATEST, SOURCE_NAME
 from recsys.ingest.histories import build_history, merge_sightings
 from recsys.ingest.lists import explode_lists
-from recsys.ingest.mappable import mappable_columns
+from recsys.ingest.mappable import FILE, mappable_columns
 from recsys.ingest.robots import flag_robots
 from recsys.ingest.sessions import CUT, NUMBERED, cut_sessions, number_steps
 from recsys.ingest.shape import Shape
@@ -22,7 +22,9 @@ Parts = Sequence[tuple[Shape, DataFrame]]
 
 
 def events(parts: Parts) -> DataFrame:
-    """Bring events into the form of the table: every column except provenance and `is_bot`, with `CUT` and `NUMBERED`.
+    """Bring events into the form of the table: every column except provenance and `is_bot`.
+
+    Beside them are the row's file, `CUT` and `NUMBERED`.
 
     Sessions and steps are those of the sources; see `sessioned`.
     """
@@ -53,7 +55,7 @@ def _lacks(column: str, sources: Sequence[Source]) -> Column:
 
 
 def impressions(parts: Parts, robots: DataFrame | None) -> DataFrame:
-    """Finish shown lists: one row per item, every column of the table except provenance."""
+    """Finish shown lists: one row per item, every column of the table except provenance, and the row's file."""
     rows = _united(parts, "impressions").drop(SOURCE_NAME)
     return flagged(rows.select("*", F.to_date("shown_at").alias("shown_date")), robots, "shown_at")
 
@@ -68,18 +70,17 @@ def states(
     found: DataFrame | None = None
     for part, rows in sorted(parts, key=lambda pair: pair[0].sighted):
         latest = [LATEST] if LATEST in rows.columns else []
-        chosen = rows.select(*key, *state, *latest)
+        chosen = rows.select(*key, *state, FILE, *latest)
         if part.sighted:
             chosen = merge_sightings(chosen, key=key, state=state)
-        chosen = chosen.select(*key, *state)
+        chosen = chosen.select(*key, *state, FILE)
         # A record outranks a sighting of the same instant.
         found = chosen if found is None else found.unionByName(chosen.join(found, on=list(key), how="left_anti"))
-    assert found is not None
-    return build_history(stamp(found), existing, entity=entity, state=state)
+    return build_history(None if found is None else stamp(found), existing, entity=entity, state=state)
 
 
 def _united(parts: Parts, table: str) -> DataFrame:
-    columns = [SOURCE_NAME, *mappable_columns(table), "attributes"]
+    columns = [SOURCE_NAME, *mappable_columns(table), "attributes", FILE]
     frames = [
         explode_lists(rows.select(*columns), table=table) if part.listed else rows.select(*columns)
         for part, rows in parts

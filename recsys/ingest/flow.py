@@ -22,6 +22,8 @@ from recsys.ingest.quarantine import Tally, quarantine_rows, tally
 from recsys.ingest.rules import Bounds
 from recsys.ingest.settings import CleanSettings
 from recsys.ingest.shape import Shape, shape
+from recsys.ingest.taking_back import TakingBack
+from recsys.ingest.undo import Undo
 from recsys.progress import note, step
 
 _BROKEN: Final = f"{REASONS_TEXT} != ''"
@@ -48,6 +50,7 @@ def cleaned(
     existing: Mapping[str, DataFrame] | None = None,
     late_before: Mapping[str, datetime] | None = None,
     seen: Collection[str] = (),
+    undo: Undo | None = None,
 ) -> Iterator[Cleaned]:
     """Clean a batch; the parsed rows are held on disk within the block.
 
@@ -67,6 +70,8 @@ def cleaned(
         Name of a source, to the instant before which its rows are late.
     seen : collection of str
         Sources that an earlier batch had rows of: it is no error if they have none today.
+    undo : Undo, optional
+        Units whose stored rows are taken back.
 
     Raises
     ------
@@ -88,8 +93,12 @@ def cleaned(
         by_table: dict[str, list[tuple[Shape, DataFrame]]] = {}
         for part in parts:
             by_table.setdefault(part.shape.table, []).append((part.shape, part.kept))
-        maker = Maker(by_table, existing or {}, tallies, origin, settings, few, holder, late_before or {})
-        yield Cleaned(maker.made(), _quarantined(parts, origin), tallies + more, maker.since())
+        back = TakingBack(undo, existing or {}, holder) if undo else None
+        stored = back.left if back else existing or {}
+        maker = Maker(by_table, stored, tallies, origin, settings, few, holder, late_before or {}, back)
+        tables = maker.made()
+        removed = back.removed(tables) if back else {}
+        yield Cleaned(tables, _quarantined(parts, origin), tallies + more, maker.since(), removed)
 
 
 def _parts(shaped: Sequence[tuple[Shape, DataFrame]], few: Few, holder: Holder) -> tuple[list[_Part], list[Tally]]:
@@ -156,7 +165,9 @@ def _report(tallies: Sequence[Tally], sources: Sequence[Source], *, seen: Collec
             )
 
 
-def _quarantined(parts: Sequence[_Part], origin: Origin) -> DataFrame:
+def _quarantined(parts: Sequence[_Part], origin: Origin) -> DataFrame | None:
+    if not parts:
+        return None
     return quarantine_rows(
         [(part.shape.table, part.refused) for part in parts],
         dataset=origin.dataset.name,

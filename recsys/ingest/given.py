@@ -15,7 +15,7 @@ from recsys.errors import ConfigError
 from recsys.ingest import values
 from recsys.ingest.columns import ColumnMapping
 from recsys.ingest.dataset import Source
-from recsys.ingest.mappable import BROKEN, FILE, IDS, RAW
+from recsys.ingest.mappable import BROKEN, FILE, IDS, OTHERS, RAW
 from recsys.ingest.tidy import dropped, flags, tidied
 
 SOURCE_NAME, SKIPPED, REASONS_TEXT, LATEST = "__source_name", "__skipped", "__reasons", "__latest"
@@ -110,7 +110,8 @@ def _picked(frame: DataFrame, source: Source) -> DataFrame:
         skipped = skipped | (~F.col(BROKEN) & F.coalesce(kind.isin(*source.ignore_event_types), F.lit(False)))
     selected = [column.alias(given_name(name)) for name, column in wanted.items()]
     try:
-        return frame.select(RAW, FILE, BROKEN, skipped.alias(SKIPPED), *selected)
+        others = [OTHERS] if OTHERS in frame.columns else []
+        return frame.select(RAW, FILE, BROKEN, skipped.alias(SKIPPED), *others, *selected)
     except (AnalysisException, ParseException) as error:
         raise ConfigError(_culprit(frame, source, error)) from error
 

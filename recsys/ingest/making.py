@@ -18,9 +18,12 @@ from recsys.ingest.holding import Few, Holder
 from recsys.ingest.outcome import Origin
 from recsys.ingest.quarantine import Tally
 from recsys.ingest.robots import one_per_basket, robots, with_known
-from recsys.ingest.sessions import WAS
+from recsys.ingest.sessions import CUT, NUMBERED, WAS
 from recsys.ingest.settings import CleanSettings
+from recsys.ingest.taking_back import TakingBack
 from recsys.progress import step
+
+_HIDDEN = "__before"
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Maker:
         Counts of the batch.
     late_before : mapping of str to datetime
         Name of a source, to the instant before which its rows are late.
+    back : TakingBack, optional
+        What is stored without the rows of units that are undone; `existing` is then what is left.
     """
 
     parts: Mapping[str, finish.Parts]
@@ -55,11 +60,12 @@ class Maker:
     few: Few
     holder: Holder
     late_before: Mapping[str, datetime]
+    back: TakingBack | None = None
 
     def made(self) -> dict[str, DataFrame]:
         """Return the rows to write, by table."""
         tables = {}
-        rows = self._events() if "events" in self.parts else None
+        rows = self._events() if "events" in self.parts or self._anew else None
         found = self._robots(rows)
         robots = found.found if found else None
         if rows is not None:
@@ -68,21 +74,42 @@ class Maker:
             tables["impressions"] = self.origin.stamp(finish.impressions(self.parts["impressions"], robots))
         if found and found.news:
             tables["robots"] = self._news(found.found)
-            if "impressions" in self.existing:
+            if "impressions" in self.existing and not (self.back and self.back.writes_impressions):
                 tables["impressions"] = self._shown_to(found.found, tables.get("impressions"))
         for name in ("items", "users"):
-            if name in self.parts:
+            if name in self.parts or (self.back and name in self.back.tables):
                 stamp = self.origin.stamp
-                tables[name] = finish.states(name, self.parts[name], self.existing.get(name), stamp=stamp)
+                tables[name] = finish.states(name, self.parts.get(name, ()), self.existing.get(name), stamp=stamp)
+        if self.back:
+            tables |= self._put_right(self.back, tables, robots)
         return {name: frame.select(*data.BY_NAME[name].column_names) for name, frame in tables.items()}
+
+    def _put_right(
+        self, back: TakingBack, tables: Mapping[str, DataFrame], robots: DataFrame | None
+    ) -> dict[str, DataFrame]:
+        """Make the tables of which rows are taken back, kept since they are asked twice for their keys."""
+        found = {"events": tables["events"]} if self._anew else {}
+        if self._anew and "robots" in self.existing:
+            found["robots"] = tables.get("robots", self.existing["robots"].limit(0))
+        if back.writes_impressions:
+            found["impressions"] = back.impressions(tables.get("impressions"), robots)
+        return {name: self.holder.hold(frame) for name, frame in found.items()}
+
+    @property
+    def _anew(self) -> bool:
+        """Whether all stored events of the users at hand are looked at, since some of them are taken back."""
+        return self.back is not None and self.back.users is not None
 
     def since(self) -> datetime | None:
         """Return the instant from which stored events can have keys of this batch; None if none are stored."""
-        day = self._start() if "events" in self.existing and "events" in self.parts else None
+        read = "events" in self.existing and "events" in self.parts and not self._anew
+        day = self._start() if read else None
         return None if day is None else datetime.fromisoformat(f"{day}T00:00:00+00:00")
 
     def _events(self) -> DataFrame:
         """New events, and beside them the stored ones that they may change."""
+        if self._anew:
+            return self.holder.hold(self._of_all_time())
         parts, sources = self.parts["events"], self._sources()
         rows = self.origin.stamp(finish.events(parts))
         start = self._start()
@@ -91,12 +118,31 @@ class Maker:
             own_ids = any("event_id" in source.columns for source in sources)
             if own_ids:
                 rows = continued.new_only(rows, self._in_time(stored.where(~inside)), self._small)
-            own_steps = any(s.table == "events" and "session_step" in s.columns for s in self.origin.dataset.sources)
             rows = continued.with_stored(
-                rows, stored.where(inside), own_ids=own_ids, own_steps=own_steps, small=self._small
+                rows, stored.where(inside), own_ids=own_ids, own_steps=self._maps("session_step"), small=self._small
             )
             rows = self.holder.hold(rows)
         return rows
+
+    def _of_all_time(self) -> DataFrame:
+        """New events and all that is left of users who gain or lose one."""
+        assert self.back is not None
+        stored = self.existing["events"]
+        if "events" in self.parts:
+            fresh = self.origin.stamp(finish.events(self.parts["events"]))
+        else:
+            fresh = stored.limit(0).drop("is_bot").select("*", F.lit(False).alias(CUT), F.lit(False).alias(NUMBERED))
+        return continued.with_stored(
+            fresh,
+            stored,
+            own_ids=self._maps("event_id"),
+            own_steps=self._maps("session_step"),
+            small=lambda keys: keys,
+            others=self.back.users,
+        )
+
+    def _maps(self, column: str) -> bool:
+        return self.origin.dataset.maps("events", column)
 
     def _in_time(self, stored: DataFrame) -> DataFrame:
         """Leave out days from before every bound on lateness, if all sources have one."""
@@ -107,7 +153,14 @@ class Maker:
         return stored.where(F.col("event_date") >= F.lit(min(known).date()))
 
     def _finished_events(self, rows: DataFrame, found: DataFrame | None) -> DataFrame:
-        whole = finish.sessioned(rows, self._sources(), gap_minutes=self.settings.session_gap_minutes)
+        gap = self.settings.session_gap_minutes
+        if self._anew:
+            # What was told before counts for nothing: nothing earlier is left out.
+            sources = [source for source in self.origin.dataset.sources if source.table == "events"]
+            hidden = rows.withColumnRenamed(WAS, _HIDDEN)
+            whole = finish.sessioned(hidden, sources, gap_minutes=gap).withColumnRenamed(_HIDDEN, WAS)
+            return continued.changed(finish.flagged(whole, found, "event_time"))
+        whole = finish.sessioned(rows, self._sources(), gap_minutes=gap)
         flagged = finish.flagged(whole, found, "event_time")
         if WAS not in flagged.columns:
             return flagged

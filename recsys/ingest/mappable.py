@@ -11,8 +11,8 @@ MappedTable = Literal["events", "impressions", "items", "users"]
 
 _DERIVED: Final = frozenset(
     [
-        *("event_date", "shown_date", "is_bot", "source", "batch_id", "ingested_at"),
-        *("valid_to", "is_current", "seen_at", "attributes"),
+        *("event_date", "shown_date", "is_bot", "source", "batch_id", "ingested_at", "unit"),
+        *("valid_to", "is_current", "seen_at", "seen_in", "attributes"),
     ]
 )
 REQUIRED: Final = {
@@ -43,6 +43,10 @@ REPLACEMENT: Final = "\ufffd"
 
 RAW, FILE, BROKEN = "__raw", "__file", "__broken"
 """Columns that a reader adds to each row of a source: the row as it was read, its file, whether it can't be parsed."""
+
+
+OTHERS: Final = "__others"
+"""Column that a reader adds where they are asked for: what the mapping does not read, by name."""
 
 
 def mappable_columns(table: str) -> tuple[str, ...]:

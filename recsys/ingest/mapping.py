@@ -7,6 +7,8 @@ The resulting frame has the table's mappable columns and `attributes`, and besid
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
@@ -27,7 +29,7 @@ from recsys.ingest.given import (
     given_values,
     missing_name,
 )
-from recsys.ingest.mappable import BROKEN, FILE, IDS, RAW, TIME_COLUMN, mappable_columns
+from recsys.ingest.mappable import BROKEN, FILE, IDS, OTHERS, RAW, TIME_COLUMN, mappable_columns
 from recsys.ingest.rules import Bounds
 from recsys.ingest.tidy import MISSING_SUFFIX, flags
 
@@ -62,7 +64,7 @@ def map_source(frame: DataFrame, source: Source, *, timezone: str, bounds: Bound
         SKIPPED,
         F.when(F.col(SKIPPED), F.lit("")).otherwise(why).alias(REASONS_TEXT),
         *(F.col(_final(name, source)).alias(name) for name in _ordered(source)),
-        _attributes(source).alias("attributes"),
+        _all_attributes(source, kinds).alias("attributes"),
         *([F.col(given_name(LATEST)).alias(LATEST)] if source.latest_by else []),
     )
 
@@ -123,6 +125,17 @@ def _attributes(source: Source) -> Column:
     # By name: the order of the mapping must not reach the hash of a row.
     pairs = [part for name in sorted(found) for part in (F.lit(name), found[name])]
     return F.map_filter(F.create_map(*pairs), lambda _, value: value.isNotNull())
+
+
+def _all_attributes(source: Source, columns: Collection[str]) -> Column:
+    """The attributes of the mapping, and what it does not read where that is to travel along, in the order of names."""
+    own = _attributes(source)
+    if OTHERS not in columns:
+        return own
+    named = F.map_filter(F.col(OTHERS), lambda key, _: ~key.isin(*source.attributes))
+    both = F.map_concat(F.coalesce(own, F.create_map().cast("map<string,string>")), named)
+    ordered = F.map_from_entries(F.array_sort(F.map_entries(both)))
+    return F.coalesce(ordered, own)
 
 
 def _flag(name: str) -> Column:

@@ -9,8 +9,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys.ingest.dataset import Dataset
-from recsys.ingest.mappable import RAW
+from recsys.ingest.mappable import FILE, RAW
 from recsys.ingest.quarantine import Tally, check_shares
+from recsys.ingest.units import unit_of
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Origin:
     Attributes
     ----------
     root : str
-        Prefix that is cut off file names in the quarantine.
+        Prefix that is cut off the names of files and units.
     """
 
     dataset: Dataset
@@ -29,12 +30,13 @@ class Origin:
     root: str = ""
 
     def stamp(self, rows: DataFrame) -> DataFrame:
-        """Add the provenance columns to rows, and drop the row as it was read."""
+        """Add the provenance columns to rows, the unit among them, and drop their file and the row as it was read."""
         return rows.select(
-            *(name for name in rows.columns if name != RAW),
+            *(name for name in rows.columns if name not in (RAW, FILE)),
             F.lit(self.dataset.name).alias("source"),
             F.lit(self.batch_id).alias("batch_id"),
             F.lit(self.ingested_at).alias("ingested_at"),
+            unit_of(F.col(FILE), self.root).alias("unit"),
         )
 
 
@@ -47,18 +49,21 @@ class Cleaned:
     tables : dict of str to DataFrame
         `events`, `impressions`, `items`, `users`, `robots`: those that the batch has rows for. Among events and
         impressions are stored rows that the batch changes.
-    quarantine : DataFrame
-        Refused rows with their reasons.
+    quarantine : DataFrame, optional
+        Refused rows with their reasons; None if nothing was read.
     tallies : list of Tally
         Numbers of rows by what became of them.
     since : datetime, optional
         The instant from which on stored events can have keys of this batch.
+    taken_back : dict of str to DataFrame
+        Keys of stored rows to remove, by table: what units brought that are undone, and do not bring again.
     """
 
     tables: dict[str, DataFrame]
-    quarantine: DataFrame
+    quarantine: DataFrame | None
     tallies: list[Tally] = field(default_factory=list)
     since: datetime | None = None
+    taken_back: dict[str, DataFrame] = field(default_factory=dict)
 
     def check(self, *, quarantine_limit: float, duplicate_limit: float) -> None:
         """Stop if too large a share of a table's rows was refused; see `check_shares`."""

@@ -17,6 +17,7 @@ from recsys.errors import DataError
 from recsys.ingest.given import REASONS_TEXT, SEPARATOR, SKIPPED, SOURCE_NAME
 from recsys.ingest.mappable import FILE, RAW, TIME_COLUMN
 from recsys.ingest.rules import DUPLICATES
+from recsys.ingest.units import unit_of
 
 _SHOWN_REASONS = 5
 _PLAIN, _LAST_ASCII = "/:@&=+$,;_-!.~'()*", 0x7F
@@ -34,7 +35,7 @@ class Tally:
     file : str
         The file that holds them, as Spark shows it.
     first, last : int, optional
-        Earliest and latest time of these rows, in microseconds since 1970, for events and shown lists.
+        Earliest and latest time of these rows, in microseconds since 1970; of states, that from which on they hold.
     """
 
     table: str
@@ -80,9 +81,8 @@ def tally(frames: Sequence[tuple[str, DataFrame]]) -> list[Tally]:
 
 
 def _time(table: str) -> Column:
-    """When a row happened, in microseconds since 1970; null for rows that don't happen."""
-    time = F.unix_micros(TIME_COLUMN[table]) if table in TIME_COLUMN else F.lit(None).cast("bigint")
-    return time.alias("__time")
+    """When a row happened, or a state began, in microseconds since 1970."""
+    return F.unix_micros(TIME_COLUMN.get(table, "valid_from")).alias("__time")
 
 
 def check_shares(tallies: Iterable[Tally], *, quarantine_limit: float, duplicate_limit: float) -> None:
@@ -133,7 +133,7 @@ def _percent(share: float) -> str:
 def quarantine_rows(
     refused: Sequence[tuple[str, DataFrame]], *, dataset: str, batch_id: str, ingested_at: datetime, root: str
 ) -> DataFrame:
-    """Shape refused rows as the `quarantine` table: identical rows of a source become one with `copies`.
+    """Shape refused rows as the `quarantine` table: identical rows of a unit become one with `copies`.
 
     Parameters
     ----------
@@ -148,6 +148,7 @@ def quarantine_rows(
             F.col(SOURCE_NAME).alias("source_name"),
             raw.alias("raw"),
             _below(root).alias("source_file"),
+            unit_of(F.col(FILE), root).alias("unit"),
             REASONS_TEXT,
         )
         for table, frame in refused
@@ -156,7 +157,7 @@ def quarantine_rows(
     grouped = (
         reduce(DataFrame.unionByName, parts)
         .select("*", hashed.alias("row_hash"))
-        .groupBy("row_hash", "target_table", "source_name", "raw")
+        .groupBy("row_hash", "target_table", "source_name", "raw", "unit")
         .agg(
             F.min("source_file").alias("source_file"),
             F.array_sort(F.array_distinct(F.flatten(F.collect_set(F.split(REASONS_TEXT, SEPARATOR))))).alias("reasons"),
@@ -175,6 +176,7 @@ def quarantine_rows(
         "copies",
         F.lit(ingested_at.date()).alias("ingest_date"),
         F.lit(ingested_at).alias("ingested_at"),
+        "unit",
     )
 
 

@@ -29,8 +29,8 @@ class CleanSettings(Section):
     )
     reingest: tuple[str, ...] = Field(
         (),
-        description="Files (below input.root; * and ? stand for any text) that are read again although they were read "
-        "before",
+        description="Units (files and tables, as `ingested` names them; * and ? stand for any text) whose rows are taken "
+        "back before they are read again; a name that is not there any more is taken back alone",
     )
     session_gap_minutes: PositiveInt = Field(
         30, description="Inactivity that ends a session, for sources that have no sessions"

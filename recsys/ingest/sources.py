@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
 from recsys import progress
 from recsys.errors import ConfigError, DataError, RecsysError
 from recsys.failures import reading, translating
+from recsys.ingest import drift
 from recsys.ingest.dataset import Dataset, Source
 from recsys.ingest.files import FileLister, InputFile, damaged
-from recsys.ingest.places import require_covered, require_inside, resolved, shown
-from recsys.ingest.readers.units import DeltaVersion, Files
+from recsys.ingest.listing import Listed, is_table, list_units, table_of
+from recsys.ingest.places import require_covered, resolved
+from recsys.ingest.readers.units import Files
 from recsys.ingest.settings import LIMITS, CleanSettings
-from recsys.ingest.units import Ledger, Reader, Unit
+from recsys.ingest.undo import Undo, planned
+from recsys.ingest.units import Ledger, Unit
+
+
+def _no_rules(source: Source) -> dict[str, Any]:
+    """What of a source decides which rows are read, not what becomes of them."""
+    plain = dict.fromkeys(("name", "path", "optional", "late_after_days"), True)
+    told = {} if source.new_columns == "attributes" else {"new_columns": True}
+    return {**plain, **told, "format": {"changes": True, "deletes": True}}
 
 
 @dataclass(frozen=True)
@@ -32,11 +43,14 @@ class Taken:
         Hash of what decides how its rows are read.
     units : tuple of Unit
         What is read.
+    columns : tuple of str
+        The columns that the source has in them.
     """
 
     source: Source
     rules: str
     units: tuple[Unit, ...]
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,6 +73,8 @@ class Batch:
         The same by units.
     rules : mapping of str to str
         Name of every source, to the hash of what decides how its rows are read.
+    undo : Undo, optional
+        What is taken back before.
     """
 
     dataset: Dataset
@@ -68,9 +84,12 @@ class Batch:
     root: str
     taken: tuple[Taken, ...] = ()
     rules: Mapping[str, str] = field(default_factory=dict)
+    undo: Undo | None = None
 
     def reading(self) -> AbstractContextManager[None]:
         """Translate errors raised while the frames are computed, naming the damaged file under either Spark."""
+        if not self.frames:
+            return nullcontext()
         spark = self.frames[0][1].sparkSession
         return translating(culprit=partial(damaged, spark, self.files))
 
@@ -113,39 +132,34 @@ def read_batch(
         raise ConfigError("clean needs a dataset mapping: give --dataset conf/datasets/NAME.yaml")
     ledger, settings = ledger or Ledger(), settings or CleanSettings()
     rules = {source.name: rules_of(source, dataset, settings) for source in dataset.sources}
-    frames, taken, seen, known = [], [], False, ledger.sources()
-    for source in dataset.sources:
-        path = resolved(source.name, source.path, root=root, trusted=trusted)
-        found = list_files(spark, path, table=_is_table(source))
-        require_inside(
-            source.name, source.path, _paths(spark, source, path, found, list_files), root=root, trusted=trusted
-        )
-        path = shown(path)
-        if not _has_content(source, path, found, known=source.name in known):
-            seen = seen or source.name in known
-            continue
-        seen = True
-        reader: Reader = (DeltaVersion if _is_table(source) else Files)(spark, source, path, found, root)
-        units = _wanted(source, reader.units(), ledger, rules[source.name], settings)
+    frames, taken, known = [], [], ledger.sources()
+    listed = list_units(spark, dataset, root=root, trusted=trusted, list_files=list_files, ledger=ledger)
+    if not listed and not known & {source.name for source in dataset.sources}:
+        raise DataError(f"dataset {dataset.name}: none of its sources has a file below {root}; check input.root")
+    undo = planned(dataset.sources, {one.source.name: one.units for one in listed}, ledger, settings.reingest)
+    for one in listed:
+        source = one.source
+        units = _wanted(one, ledger, rules[source.name], settings, again=undo.again(source.name) if undo else ())
         if not units:
             continue
-        taken.append(Taken(source, rules[source.name], tuple(units)))
-        with reading(source.name, path, culprit=partial(damaged, spark, found)), _folder_values_as_text(spark):
-            frame = reader.open(units)
-            if _is_table(source):
-                require_covered(source.name, source.path, frame.inputFiles(), table=_table(found), trusted=trusted)
-            frames.append((source, frame))
-    if not seen:
-        raise DataError(f"dataset {dataset.name}: none of its sources has a file below {root}; check input.root")
-    files = tuple(unit.file for one in taken for unit in one.units if unit.file is not None)
+        with reading(source.name, one.path, culprit=partial(damaged, spark, one.found)), _folder_values_as_text(spark):
+            if not isinstance(one.reader, Files):
+                files = one.reader.files(units)
+                require_covered(source.name, source.path, files, table=table_of(one.found), trusted=trusted)
+            frame = one.reader.open(units)
+        columns = drift.columns_of(frame)
+        drift.report(source, columns, ledger.columns.get(source.name))
+        frames.append((source, frame))
+        taken.append(Taken(source, rules[source.name], tuple(units), columns))
+    inputs = tuple(unit.file for one in taken for unit in one.units if unit.file is not None)
     below = (root or "").rstrip("/")
-    return Batch(dataset, _batch_id(dataset, taken), tuple(frames), files, below, tuple(taken), rules)
+    return Batch(dataset, _batch_id(dataset, taken), tuple(frames), inputs, below, tuple(taken), rules, undo)
 
 
 def rules_of(source: Source, dataset: Dataset, settings: CleanSettings) -> str:
     """Hash what decides how a source's rows are read: a unit that was read under something else is read again."""
     plain = {
-        "source": source.model_dump(mode="json", exclude={"name", "path", "optional", "late_after_days"}),
+        "source": source.model_dump(mode="json", exclude=_no_rules(source)),
         "dataset": dataset.model_dump(mode="json", include={"timezone", "max_list_length"}),
         "clean": settings.model_dump(mode="json", exclude=set(LIMITS)),
     }
@@ -171,63 +185,26 @@ def fingerprint(
     try:
         for source in dataset.sources if dataset else ():
             path = resolved(source.name, source.path, root=root, trusted=trusted)
-            files = list_files(spark, path, table=_is_table(source))
+            files = list_files(spark, path, table=is_table(source))
             listed.append([source.name, sorted([file.path, file.size, file.modified] for file in files)])
     except RecsysError:
         return ""
     return hashlib.sha256(json.dumps(listed).encode()).hexdigest()[:16]
 
 
-def _is_table(source: Source) -> bool:
-    return source.format.type == "delta"
-
-
-def _paths(spark: SparkSession, source: Source, path: str, found: list[InputFile], lister: FileLister) -> list[str]:
-    """Files whose links are to be followed: of a table, its log and all that lies beside it."""
-    beside = lister(spark, path) if _is_table(source) and found and found[0].path.startswith("file:") else []
-    return [file.path for file in (*found, *beside)]
-
-
-def _table(log: list[InputFile]) -> str:
-    """The directory of a Delta table, as its file system names it, by the commits of its log."""
-    return log[0].path.rpartition("/_delta_log/")[0]
-
-
 def _wanted(
-    source: Source, units: Sequence[Unit], ledger: Ledger, rules: str, settings: CleanSettings
+    listed: Listed, ledger: Ledger, rules: str, settings: CleanSettings, *, again: Collection[str]
 ) -> Sequence[Unit]:
     """Return the units to read; all of them if one is new and the newest of a key is chosen among all rows."""
+    source, units = listed.source, listed.units
     under = None if settings.accept_changed_mapping else rules
-    unread = ledger.unread(source.name, units, rules=under, again=settings.reingest)
+    unread = ledger.unread(source.name, units, rules=under, again=again)
     if len(unread) < len(units):
         known = f"{len(units) - len(unread):,} of {len(units):,} units were read before"
         progress.note(f"source {source.name}: {known}" + (", nothing is new" if not unread else ""))
     if all(unit.size == 0 for unit in unread):
         return []
-    return units if source.latest_by else unread
-
-
-def _has_content(source: Source, path: str, found: list[InputFile], *, known: bool) -> bool:
-    """Whether there is something to read. A source that has nothing today is a note, if it had something before.
-
-    Raises
-    ------
-    DataError
-        If a source that is not optional never had a file.
-    """
-    empty = all(file.size == 0 for file in found)
-    if known and empty:
-        progress.note(f"source {source.name}: nothing at {path} today")
-    elif not found and source.optional:
-        progress.note(f"source {source.name}: no files at {path}, skipped (optional)")
-    elif not found:
-        raise DataError(
-            f"source {source.name}: no file matches {path}; check the key input.root and the source's path, "
-            "or mark the source optional"
-        )
-    elif empty:
-        raise DataError(f"source {source.name}: {path} is empty ({len(found)} files, 0 bytes); deliver it again")
-    return not empty
+    return units if source.latest_by and not source.format.changes else unread
 
 
 def _batch_id(dataset: Dataset, taken: Sequence[Taken]) -> str:

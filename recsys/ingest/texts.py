@@ -17,6 +17,7 @@ DEEPEST: Final = 50
 """Levels of a mapping within each other."""
 _NO_TEXTS: Final = (
     *("literal", "header", "multiline", "observations", "optional", "max_list_length", "as_written", "fill", "flag"),
+    "changes",
     "late_after_days",
 )
 """Keys whose value need not be a text."""

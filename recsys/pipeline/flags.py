@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,23 @@ from recsys.secrets import masked, masked_text
 
 Flag = tuple[tuple[str, ...], dict[str, Any]]
 """A flag that only one program has: its names and the keyword arguments of argparse's `add_argument`."""
+
+
+def sets(key: str, text: str, *, metavar: str) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Return a flag, named as the last part of a config key, that sets this key to a list: another way to say `--set`.
+
+    Examples
+    --------
+    >>> sets("clean.reingest", "read these again", metavar="UNIT")[0]
+    ('--reingest',)
+    """
+
+    class Sets(argparse.Action):
+        def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+            namespace.set = [*namespace.set, f"{key}={json.dumps(values)}"]
+
+    name = "--" + key.rpartition(".")[2].replace("_", "-")
+    return (name,), {"action": Sets, "nargs": "+", "metavar": metavar, "help": text, "dest": f"_{key}"}
 
 
 class _Planned(Protocol):

@@ -19,7 +19,7 @@ from recsys.errors import ConfigError, DataError, MissingData
 from recsys.failures import translating
 from recsys.pipeline.commit import Run
 from recsys.pipeline.context import Context
-from recsys.pipeline.flags import Flags
+from recsys.pipeline.flags import Flag, Flags
 from recsys.pipeline.keys import Key, keys_hash, permitted
 from recsys.pipeline.program import program
 from recsys.pipeline.shipped import shipped
@@ -55,6 +55,8 @@ class Job:
         Whether what it writes is read at every instant, not only at its own.
     earlier : tuple of Table or TablePart
         Tables of which it reads the slices of past instants: see `recsys.features.ladder`.
+    flags : tuple of Flag
+        Flags of its own: see `recsys.pipeline.flags.sets`.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Job:
     inputs: Callable[[SparkSession, Config], str] | None = None
     every_instant: bool = False
     earlier: tuple[Touched, ...] = ()
+    flags: tuple[Flag, ...] = ()
 
     def __call__(self, context: Context) -> Writes:
         """Find out what to write, with a config limited to the declared keys.
@@ -95,7 +98,7 @@ class Job:
 
     def main(self, argv: list[str] | None = None) -> None:
         """Run as a program: parse the flags, run, exit with the code of what happened."""
-        program(self.name, self.doc, argv, self._once)
+        program(self.name, self.doc, argv, self._once, more=self.flags)
 
     def _once(self, flags: Flags, config: Config) -> None:
         if flags.dry_run:
@@ -113,6 +116,7 @@ def job(
     inputs: Callable[[SparkSession, Config], str] | None = None,
     every_instant: bool = False,
     earlier: Sequence[Touched] = (),
+    flags: Sequence[Flag] = (),
 ) -> Callable[[Callable[[Context], Writes]], Job]:
     """Declare a job. The parameters are the attributes of :class:`Job`; its documentation is its module's docstring.
 
@@ -136,6 +140,7 @@ def job(
             inputs=inputs,
             every_instant=every_instant,
             earlier=tuple(earlier),
+            flags=tuple(flags),
         )
 
     return declare

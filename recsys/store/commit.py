@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from delta.tables import DeltaTable
@@ -144,7 +144,13 @@ def prepared(tables: Tables, write: Write) -> Iterator[Prepared]:
         yield Prepared(tables, write)
         return
     held = conform(write.frame, write.table).persist(StorageLevel.MEMORY_AND_DISK)
+    removed = None
     try:
+        if isinstance(write, Merge) and write.remove is not None:
+            removed = write.remove.persist(StorageLevel.MEMORY_AND_DISK)
+            with step(f"find what leaves {write.table.name}") as this:
+                this.rows = removed.count()
+            write = replace(write, remove=removed)
         with step(f"check {write.table.name}") as this:
             size = require_valid(held, write.table)
             this.rows = size.rows
@@ -152,6 +158,8 @@ def prepared(tables: Tables, write: Write) -> Iterator[Prepared]:
         yield Prepared(tables, write, held, size.rows, into_new=made)
     finally:
         held.unpersist()
+        if removed is not None:
+            removed.unpersist()
 
 
 def create_table(tables: Tables, table: Table, *, period: str = "month") -> bool:

@@ -57,11 +57,11 @@ def period_of(column: str, instant: datetime, columns: Sequence[str]) -> tuple[s
 def states_at(table: Table, frame: DataFrame, instant: datetime) -> DataFrame:
     """Return the state of each entity just before an instant, without entities that began at or after it.
 
-    `valid_to`, `is_current` and `seen_at` are left out, because they tell of the future.
+    `valid_to`, `is_current`, `seen_at` and `seen_in` are left out, because they tell of the future.
     """
     entity = table.key[0]
     newest = W.Window.partitionBy(entity).orderBy(F.col("valid_from").desc())
-    kept = [name for name in table.column_names if name not in ("valid_to", "is_current", "seen_at")]
+    kept = [name for name in table.column_names if name not in ("valid_to", "is_current", "seen_at", "seen_in")]
     states = (
         frame.where(between(table, before=instant))
         .select(*kept, F.row_number().over(newest).alias("_newest"))
@@ -72,3 +72,11 @@ def states_at(table: Table, frame: DataFrame, instant: datetime) -> DataFrame:
         return states
     began = F.col(table.since_column)
     return states.where(began.isNull() | (began < F.lit(instant)))
+
+
+def known_before(rows: DataFrame, table: Table, instant: datetime) -> DataFrame:
+    """Return rows without the values that became known at or after an instant: they are null."""
+    hidden = {
+        name: F.when(F.col(at).isNull() | (F.col(at) < F.lit(instant)), F.col(name)) for name, at in table.known.items()
+    }
+    return rows.withColumns(hidden) if hidden else rows

@@ -22,7 +22,7 @@ from recsys.errors import MissingData
 from recsys.store.catalog import table_named
 from recsys.store.contract import schema_of
 from recsys.store.ddl import require_current
-from recsys.store.instants import between, states_at
+from recsys.store.instants import between, known_before, states_at
 from recsys.store.state import TableState, state_at_path, state_in_catalog
 
 
@@ -127,11 +127,12 @@ class Tables:
         Parameters
         ----------
         before, since : datetime, optional
-            Bounds on the table's time column: strictly earlier, and at or later.
+            Bounds on the table's time column: strictly earlier, and at or later. What became known at or after
+            `before` (the contract's `known`) is null.
         valid_at : datetime, optional
             For `items` and `users`: the row of each entity that was valid just before that instant, without entities
-            that began at or after it (`added_at`, `signed_up_at`). `valid_to`, `is_current` and `seen_at` are left
-            out, because they reveal the future.
+            that began at or after it (`added_at`, `signed_up_at`). `valid_to`, `is_current`, `seen_at` and `seen_in`
+            are left out, because they reveal the future.
         where : mapping, optional
             Column to value (or list of values).
         required : bool
@@ -153,7 +154,8 @@ class Tables:
             frame = frame.where(between(table, since=since, before=before, columns=frame.columns))
         if valid_at is not None:
             return states_at(table, frame, valid_at)
-        return frame.select(*(_stored(frame, column) for column in table.columns))
+        rows = frame.select(*(_stored(frame, column) for column in table.columns))
+        return rows if before is None else known_before(rows, table, before)
 
     def rows_before(self, table: Table, instant: datetime, *, version: int | None = None) -> int | None:
         """Count the rows before an instant, now or in an earlier version; None if that version is gone.

@@ -43,6 +43,8 @@ class Merge:
     since : datetime, optional
         Only stored rows from this instant's period on (day, month or year, as the table is partitioned) are searched
         for the key. Correct only if no row of `frame` has a key that is stored earlier.
+    remove : DataFrame, optional
+        Keys of stored rows that go in the same commit: unique, and none of them in `frame`. Null equals null in them.
     """
 
     table: Table
@@ -51,6 +53,7 @@ class Merge:
     fill: Sequence[str] = ()
     raise_flags: Sequence[str] = ()
     since: datetime | None = None
+    remove: DataFrame | None = None
 
 
 @dataclass(frozen=True)

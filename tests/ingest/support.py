@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from recsys.ingest.rules import Bounds
 from recsys.ingest.settings import CleanSettings
 from recsys.ingest.shape import shape
 from recsys.ingest.sources import Batch, read_batch
+from recsys.ingest.undo import Undo
 from recsys.store.files import list_files
 
 NOW = datetime(2024, 7, 1, tzinfo=UTC)
@@ -96,6 +97,7 @@ class Outcome:
     quarantine: list[Row]
     tallies: list[Tally]
     batch_id: str
+    taken_back: dict[str, list[Row]] = field(default_factory=dict)
 
     def column(self, table: str, name: str) -> list[Any]:
         """Values of a column, sorted."""
@@ -134,6 +136,7 @@ def clean(
     limits: Sequence[float] = (1.0, 1.0),
     existing: Mapping[str, DataFrame] | None = None,
     late_before: Mapping[str, datetime] | None = None,
+    undo: Undo | None = None,
 ) -> Outcome:
     """Read and clean a folder, and collect what would be written."""
     batch = opened(spark, mapping, root)
@@ -144,8 +147,11 @@ def clean(
         broadcast_limit_mb=broadcast_limit_mb,
         existing=existing,
         late_before=late_before,
+        undo=undo,
     )
     with batch.reading(), cleaning as rows:
         rows.check(quarantine_limit=limits[0], duplicate_limit=limits[1])
         found = {name: frame.collect() for name, frame in rows.tables.items()}
-        return Outcome(found, rows.quarantine.collect(), rows.tallies, batch.batch_id)
+        refused = rows.quarantine.collect() if rows.quarantine else []
+        gone = {name: keys.collect() for name, keys in rows.taken_back.items()}
+        return Outcome(found, refused, rows.tallies, batch.batch_id, gone)

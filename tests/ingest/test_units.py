@@ -38,9 +38,8 @@ def test_rules_may_be_waived() -> None:
     assert unread(None) == ["b.json", "c.json"]
 
 
-@pytest.mark.parametrize("pattern", ["a.json", "?.json", "*"])
-def test_known_units_are_read_again_by_name(pattern: str) -> None:
-    assert "a.json" in unread("r", pattern)
+def test_known_units_are_read_again_by_name() -> None:
+    assert unread("r", "a.json") == ["a.json", "b.json", "c.json"]
 
 
 def test_a_table_that_is_gone_leaves_nothing_known() -> None:

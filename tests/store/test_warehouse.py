@@ -13,7 +13,7 @@ from recsys import data
 from recsys.data import Column, Table, slice_of, stamp
 from recsys.errors import DataError, MissingData
 from recsys.retrieval.popular.tables import POPULAR_ITEMS
-from recsys.store import PinnedWarehouse, Warehouse
+from recsys.store import Merge, PinnedWarehouse, Warehouse
 from recsys.store.contract import schema_of
 from recsys.store.ddl import choose_period
 
@@ -100,6 +100,19 @@ def test_merge_inserts_new_keys_and_leaves_known_ones(spark: SparkSession, wareh
     assert {tuple(r)[:2] for r in warehouse.read(data.USER_INDEX).collect()} == {("a", 1), ("b", 2), ("c", 3)}
     assert warehouse.merge(data.USER_INDEX, rows(("a", 9)), update=True).rows == 1
     assert ("a", 9) in {tuple(r)[:2] for r in warehouse.read(data.USER_INDEX).collect()}
+
+
+def test_a_merge_leaves_rows_of_other_datasets_alone(spark: SparkSession, warehouse: Warehouse) -> None:
+    """The same id in two datasets; and what is removed goes with the rows that come, in one commit."""
+    warehouse.replace(data.EVENTS, _events(spark, FIRST, SECOND), where={})
+    version = warehouse.version(data.EVENTS)
+    other = _events(spark, FIRST).withColumns({"source": F.lit("t"), "item_id": F.lit("j")})
+    mine = _events(spark, FIRST).withColumn("event_id", F.lit("new"))
+    gone = spark.createDataFrame([("e1",)], "event_id string")
+    warehouse.write(Merge(data.EVENTS, other.unionByName(mine), update=True, remove=gone))
+    rows = warehouse.read(data.EVENTS).collect()
+    assert {row["event_id"]: (row["source"], row["item_id"]) for row in rows} == {"e0": ("s", "i"), "new": ("s", "i")}
+    assert warehouse.version(data.EVENTS) == version + 1
 
 
 def test_before_is_exclusive_and_since_inclusive(spark: SparkSession, warehouse: Warehouse) -> None:

@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from recsys.ingest.dataset import Source
+from recsys.ingest.drift import with_others
 from recsys.ingest.files import InputFile
 from recsys.ingest.readers.common import Wanted, named, refuse_twins, require_columns, with_origin
 from recsys.ingest.readers.csv import read_csv
@@ -52,11 +53,11 @@ def open_source(
     if source.format.type == "delta":
         frame = spark.read.format("delta").load(path)
         require_columns(source, frame.columns)
-        return with_origin(frame, named(frame.columns), F.lit(False))
+        return with_others(with_origin(frame, named(frame.columns), F.lit(False)), source)
     wanted = Wanted(files, every or files)
     read = {"json": read_json, "csv": read_csv}.get(source.format.type, read_typed)
     frame = read(spark, source, wanted)
     lacking = sorted(source.source_columns() - set(frame.columns))
     if lacking:
         note(f"source {source.name}: the files that are new have no {', '.join(lacking)}; null in their rows")
-    return frame.withColumns({name: F.lit(None).cast("string") for name in lacking})
+    return with_others(frame.withColumns({name: F.lit(None).cast("string") for name in lacking}), source)

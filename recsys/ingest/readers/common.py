@@ -102,20 +102,25 @@ def whole(files: Sequence[InputFile]) -> Wanted:
     return Wanted(files, files)
 
 
-def with_origin(frame: DataFrame, columns: dict[str, Column], broken: Column) -> DataFrame:
+def with_origin(
+    frame: DataFrame, columns: dict[str, Column], broken: Column, *, file: Column | None = None
+) -> DataFrame:
     """Add to each row itself as it was read, its file, and whether it can't be parsed.
 
     Parameters
     ----------
     columns : dict of str to Column
         The source's own columns by name. One that is named like a helper column stays in the row as it was read alone.
+    file : Column, optional
+        What stands for the file of rows that Spark knows no file of.
     """
     values = [column.alias(name) for name, column in columns.items()]
     raw = F.to_json(F.struct(*values))
     if CORRUPT in frame.columns:
         raw = F.coalesce(F.col(CORRUPT), raw)
-    hidden = any(name.lower() == _METADATA for name in frame.columns)
-    file = F.input_file_name() if hidden else F.col(f"{_METADATA}.file_path")
+    if file is None:
+        hidden = any(name.lower() == _METADATA for name in frame.columns)
+        file = F.input_file_name() if hidden else F.col(f"{_METADATA}.file_path")
     own = [value for name, value in zip(columns, values, strict=True) if name.lower() not in _OWN]
     return frame.select(*own, raw.alias(RAW), file.alias(FILE), broken.alias(BROKEN))
 

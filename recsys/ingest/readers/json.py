@@ -13,9 +13,10 @@ from pyspark.sql import types as T
 
 from recsys import progress
 from recsys.ingest.dataset import Source
+from recsys.ingest.drift import present
 from recsys.ingest.encodings import java_name
 from recsys.ingest.files import InputFile
-from recsys.ingest.mappable import BROKEN, FILE, RAW
+from recsys.ingest.mappable import BROKEN, FILE, OTHERS, RAW
 from recsys.ingest.readers.common import CORRUPT, NEAR, Wanted, missing_column, named, require_columns, with_origin
 from recsys.ingest.readers.heads import WIDE, head, marked_encoding
 from recsys.ingest.values import SPACES, trimmed
@@ -44,8 +45,12 @@ def read_json(spark: SparkSession, source: Source, wanted: Wanted) -> DataFrame:
         encoded = wanted.encoded_reader(spark, encoding).schema(schema).option("lineSep", "\n")
         frame = encoded.option("columnNameOfCorruptRecord", CORRUPT).json(wanted.paths)
         return with_origin(frame, named(names), F.col(CORRUPT).isNotNull())
-    _check_keys(source, names, lines)
-    return _parsed(lines, names, schema)
+    keys = _check_keys(source, names, lines)
+    parsed = _parsed(lines, names, schema, others=source.new_columns == "attributes")
+    # Keys that the mapping does not read are columns without values: only their names matter.
+    taken = {name.lower() for name in (*names, *parsed.columns)}
+    more = {key.lower(): key for key in sorted(keys) if key.lower() not in taken}
+    return parsed.select("*", *(F.lit(None).cast("string").alias(key) for key in more.values()))
 
 
 def _first(files: Sequence[InputFile]) -> InputFile:
@@ -68,7 +73,7 @@ def _schema(source: Source, names: list[str]) -> T.StructType:
     return T.StructType([*fields, T.StructField(CORRUPT, T.StringType())])
 
 
-def _parsed(lines: DataFrame, names: list[str], schema: T.StructType) -> DataFrame:
+def _parsed(lines: DataFrame, names: list[str], schema: T.StructType, *, others: bool) -> DataFrame:
     how = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
     parsed = _tidied(lines)
     parsed = parsed.where(F.col(_LINE) != "").select("*", F.from_json(_LINE, schema, how).alias(_RECORD))
@@ -77,6 +82,10 @@ def _parsed(lines: DataFrame, names: list[str], schema: T.StructType) -> DataFra
     whole = line.startswith("{") & line.endswith("}") & _single(line)
     broken = record.isNull() | record.getField(CORRUPT).isNotNull() | ~whole
     columns = [record.getField(name).alias(name) for name in names]
+    if others:
+        every = F.from_json(_LINE, "map<string,string>")
+        left = F.map_filter(every, lambda key, _: ~key.isin(*names))
+        columns.append(present(left).alias(OTHERS))
     return parsed.select(*columns, RAW, FILE, broken.alias(BROKEN))
 
 
@@ -111,8 +120,8 @@ def _single(line: Column) -> Column:
     return F.when(more, F.coalesce(count, lenient) == 1).otherwise(True)
 
 
-def _check_keys(source: Source, names: list[str], lines: DataFrame) -> None:
-    """Compare the mapping with the keys of the first lines, since JSON has no header to check.
+def _check_keys(source: Source, names: list[str], lines: DataFrame) -> set[str]:
+    """Compare the mapping with the keys of the first lines, which are returned, since JSON has no header to check.
 
     Raises
     ------
@@ -134,6 +143,7 @@ def _check_keys(source: Source, names: list[str], lines: DataFrame) -> None:
         if close and not _occurs(lines, name):
             raise missing_column(source, name, keys, close)
         progress.note(f"source {source.name}: no {name} in the first {_HEAD_LINES} lines; taken as an optional key")
+    return keys
 
 
 def _occurs(lines: DataFrame, name: str) -> bool:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import reduce
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from recsys.ingest.dataset import Source
 from recsys.ingest.files import InputFile
+from recsys.ingest.mappable import FILE
 from recsys.ingest.readers import open_source
-from recsys.ingest.units import Unit, units_of_files, units_of_table
+from recsys.ingest.units import Unit, shown_name, units_of_files, units_of_table
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,12 @@ class DeltaVersion:
 
     def open(self, units: Sequence[Unit]) -> DataFrame:
         """Open the table as it is now: rows of earlier versions are known by their keys."""
-        return open_source(self.spark, self.source, self.path, self.log)
+        frame = open_source(self.spark, self.source, self.path, self.log)
+        return frame.withColumn(FILE, F.lit(shown_name(units[0].name)))
+
+    def files(self, units: Sequence[Unit]) -> list[str]:
+        """Return the files that the table is made of, as its log names them."""
+        return list(self.spark.read.format("delta").load(self.path).inputFiles())
 
 
 def _by_folder(files: list[InputFile]) -> list[list[InputFile]]:
