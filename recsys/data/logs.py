@@ -150,7 +150,7 @@ ROBOTS = Table(
             nullable=False,
         ),
         Column("score", "double", "Summed weights of the rules; at least clean.robots.score"),
-        Column("rules", "array<string>", "Rules hit within that day until then; test_user for a declared account"),
+        Column("rules_hit", "array<string>", "Rules hit within that day until then; test_user for a declared account"),
         Column("batch_id", "string", "Batch that told", nullable=False),
     ),
     key=("source", "user_id"),

@@ -24,13 +24,13 @@ from recsys.settings import instant
 
 MOST_A_DAY: Final = 500_000
 """Events of one user and day that are looked at, the earliest ones, unless a limit on rates is higher."""
-_FOUND: Final = "user_id string, since bigint, score double, rules array<string>"
-VERDICT: Final = ("robot_since", "score", "rules")
+_FOUND: Final = "user_id string, since bigint, score double, rules_hit array<string>"
+VERDICT: Final = ("robot_since", "score", "rules_hit")
 """What is told of a robot."""
 
 
 def robots(events: DataFrame, settings: CleanSettings, *, baskets: bool = False) -> DataFrame:
-    """Find robots: `user_id` (unique), `robot_since`, `score`, `rules` (sorted).
+    """Find robots: `user_id` (unique), `robot_since`, `score`, `rules_hit` (sorted).
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def robots(events: DataFrame, settings: CleanSettings, *, baskets: bool = False)
     # By day too, so that no task has to take all days of one busy user.
     sorted_days = rows.repartition("part").sortWithinPartitions("part", "user_id", "time", "action", "item")
     found = sorted_days.mapInArrow(partial(_judged, settings=settings), _FOUND)
-    verdict = F.struct(F.timestamp_micros("since").alias("robot_since"), "score", "rules")
+    verdict = F.struct(F.timestamp_micros("since").alias("robot_since"), "score", "rules_hit")
     first = found.groupBy("user_id").agg(F.min_by(verdict, "since").alias("verdict"))
     return first.select("user_id", *(F.col(f"verdict.{name}").alias(name) for name in VERDICT))
 
@@ -75,7 +75,7 @@ def _judged(batches: Iterator[pa.RecordBatch], *, settings: CleanSettings) -> It
                     "user_id": users.take(pa.array([one.user for one in found])).combine_chunks(),
                     "since": pa.array([one.since for one in found], pa.int64()),
                     "score": [one.score for one in found],
-                    "rules": [list(one.rules) for one in found],
+                    "rules_hit": [list(one.rules) for one in found],
                 }
             )
 
@@ -114,13 +114,13 @@ def with_tests(found: DataFrame, events: DataFrame, settings: CleanSettings) -> 
         return found
     tests = events.where(is_test_user(settings)).select("user_id").distinct()
     since = F.lit(instant(settings.earliest)).alias("robot_since")
-    declared = tests.select("user_id", since, F.lit(1.0).alias("score"), F.array(F.lit(TEST_USER)).alias("rules"))
+    declared = tests.select("user_id", since, F.lit(1.0).alias("score"), F.array(F.lit(TEST_USER)).alias("rules_hit"))
     return found.where(~is_test_user(settings)).unionByName(declared)
 
 
 def told_before(known: DataFrame) -> DataFrame:
     """Return the verdicts of a stored table; those of versions without scores have none."""
-    lacking = {"score": F.lit(1.0), "rules": F.lit(None).cast("array<string>")}
+    lacking = {"score": F.lit(1.0), "rules_hit": F.lit(None).cast("array<string>")}
     told = [F.col(name) if name in known.columns else lacking[name].alias(name) for name in VERDICT]
     return known.select("user_id", *told, "batch_id")
 
@@ -145,7 +145,7 @@ def with_known(found: DataFrame, known: DataFrame, *, users: DataFrame, start: d
     Returns
     -------
     DataFrame
-        `user_id, robot_since, score, rules, batch_id` (null where the verdict is this batch's), `is_news`. A user who
+        `user_id, robot_since, score, rules_hit, batch_id` (null where the verdict is new), `is_news`. A user who
         is no longer a robot comes with `robot_since` null.
     """
     again = users.join(known.select("user_id"), on="user_id", how="left_semi").select("user_id").distinct()
@@ -154,7 +154,7 @@ def with_known(found: DataFrame, known: DataFrame, *, users: DataFrame, start: d
         stands = F.lit(True)
     else:
         midnight = F.lit(datetime.fromisoformat(f"{start}T00:00:00+00:00"))
-        stands = F.col("again").isNull() | ((F.col("k.robot_since") <= midnight) & ~_declared("k.rules"))
+        stands = F.col("again").isNull() | ((F.col("k.robot_since") <= midnight) & ~_declared("k.rules_hit"))
     old = marked.alias("k").select(
         "user_id",
         F.struct(*(F.col(f"k.{name}") for name in (*VERDICT, "batch_id"))).alias("old"),
@@ -164,8 +164,8 @@ def with_known(found: DataFrame, known: DataFrame, *, users: DataFrame, start: d
     new = found.select("user_id", F.struct(*VERDICT, nobody).alias("new"))
     both = old.join(new, on="user_id", how="full_outer")
     earlier = F.col("old.robot_since") <= F.coalesce(F.col("new.robot_since"), F.col("old.robot_since"))
-    same = F.col("old.robot_since").eqNullSafe(F.col("new.robot_since")) & F.col("old.rules").eqNullSafe(
-        F.col("new.rules")
+    same = F.col("old.robot_since").eqNullSafe(F.col("new.robot_since")) & F.col("old.rules_hit").eqNullSafe(
+        F.col("new.rules_hit")
     )
     kept = F.coalesce((F.col("stands") & earlier) | same, F.lit(False))
     verdict = F.when(kept, F.col("old")).otherwise(F.col("new"))

@@ -157,7 +157,7 @@ def test_one_batch_or_many_in_any_order(spark: SparkSession, tmp_path: Path) -> 
         "l3": True,
         "l4": False,
     }
-    assert {key[0]: row["rules"] for key, row in whole["robots"].items()} == {
+    assert {key[0]: row["rules_hit"] for key, row in whole["robots"].items()} == {
         "rob": ["events_per_minute"],
         "reg": ["regular_gaps"],
     }

@@ -12,7 +12,7 @@ from recsys.ingest.settings import CleanSettings
 
 pytestmark = pytest.mark.spark
 
-FOUND = "user_id string, robot_since timestamp, score double, rules array<string>"
+FOUND = "user_id string, robot_since timestamp, score double, rules_hit array<string>"
 
 
 def may(day: int) -> datetime:
@@ -31,7 +31,7 @@ def test_days_that_are_judged_again_take_verdicts_back(spark: SparkSession) -> N
         [(user,) for user in ("gone", "old", "same", "later", "new", "new")], "user_id string"
     )
     both = with_known(found, told_before(known), users=users, start=date(2024, 5, 2))
-    rows = both.selectExpr("user_id", "day(robot_since) AS day", "rules", "batch_id", "is_news").collect()
+    rows = both.selectExpr("user_id", "day(robot_since) AS day", "rules_hit", "batch_id", "is_news").collect()
     assert {row["user_id"]: tuple(row[1:]) for row in rows} == {
         "gone": (None, None, None, True),
         "old": (1, ["x"], "b0", False),
@@ -45,7 +45,7 @@ def test_days_that_are_judged_again_take_verdicts_back(spark: SparkSession) -> N
 def test_tables_of_earlier_versions_have_no_rules(spark: SparkSession) -> None:
     known = spark.createDataFrame([("u", may(1), "b0")], "user_id string, robot_since timestamp, batch_id string")
     row = told_before(known).collect()[0]
-    assert (row["score"], row["rules"], row["batch_id"]) == (1.0, None, "b0")
+    assert (row["score"], row["rules_hit"], row["batch_id"]) == (1.0, None, "b0")
 
 
 def test_test_accounts_are_robots_from_the_start(spark: SparkSession) -> None:
@@ -56,5 +56,5 @@ def test_test_accounts_are_robots_from_the_start(spark: SparkSession) -> None:
     found = with_tests(robots(events, settings), events, settings)
     flagged = flag_robots(events, found, time_column="event_time").where("is_bot").collect()
     assert sorted(row["user_id"] for row in flagged) == ["a.c", "mon", "qa-7"]
-    assert found.where("robot_since = '1990-01-01' AND rules = array('test_user')").count() == 3
+    assert found.where("robot_since = '1990-01-01' AND rules_hit = array('test_user')").count() == 3
     assert events.where(is_test_user(CleanSettings())).count() == 0
