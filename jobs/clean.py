@@ -2,8 +2,9 @@
 
 Reads what is new below `input.root` by a `--dataset` mapping; writes `events` and `impressions` (by `event_id` and by
 `list_id, item_id`; what is stored changes only where a batch tells more of it), `items` and `users` (the history of
-this dataset, by id and `valid_from`), `robots`, `quarantine` (the slice of this batch of files, by `row_hash`) and, at
-the end, `ingested`, which says what has been read. Stops before it writes (exit 3) where too many rows are refused.
+this dataset, by id and `valid_from`), `robots` (those of this dataset), `quarantine` (the slice of this batch of files,
+by `row_hash`) and, at the end, `ingested`, which says what has been read. Stops before it writes (exit 3) where too
+many rows are refused.
 """
 
 from __future__ import annotations
@@ -142,21 +143,22 @@ def _writes(context: Context, batch: Batch, rows: Cleaned, late: Mapping[str, da
     """Say how each table is written, in the order in which they are committed."""
     name, writes, warehouse = batch.dataset.name, dict[str, Write](), context.warehouse
     for table, found in ((data.BY_NAME[filled], found) for filled, found in rows.tables.items()):
-        if table in (data.ITEMS, data.USERS):
+        if table is data.ROBOTS:
+            writes[table.name] = Replace(table, found, {"source": name})
+        elif table in (data.ITEMS, data.USERS):
             require_own(found, warehouse.read(table, required=False), entity=table.key[0], dataset=name)
             writes[table.name] = Replace(table, found, {"source": name})
         elif table is data.IMPRESSIONS:
             # A label that the source resolved since then comes with a list that is known.
             fill = [name for name in ("label", "known_at") if batch.dataset.maps(table.name, name)]
             since = shown_since(batch, late, rows)
-            # Stored lists change only where their users turn out to be robots.
-            flags = ("is_bot",) if data.ROBOTS.name in rows.tables else ()
-            writes[table.name] = Merge(table, found, fill=fill, raise_flags=flags, since=since)
-        elif table is data.EVENTS:
+            # Flags of stored lists change only where more is known of their users.
+            told = data.ROBOTS.name in rows.tables or context.config.clean.test_users
+            flags = ("is_bot",) if told else ()
+            writes[table.name] = Merge(table, found, fill=fill, flags=flags, since=since)
+        else:
             # Without stored events near the batch's there is nothing to continue, and rows are only inserted.
             writes[table.name] = Merge(table, found, update=rows.since is not None, since=rows.since)
-        else:
-            writes[table.name] = Merge(table, found, update=True)
     return [writes[table.name] for table in run.writes if table.name in writes]
 
 

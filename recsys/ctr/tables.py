@@ -81,10 +81,10 @@ class ExampleColumns:
             self._check_number(frame, name)
         self._check_group(frame)
         check_inputs(frame.schema, inputs)
-        leaking = [item.name for item in inputs if item.source == self.label]
+        leaking = [item.name for item in inputs if self.label in item.columns]
         if leaking:
             raise ConfigError(f"input {leaking[0]} is made from the label {self.label}; leave it out")
-        named = [item.source for item in inputs] + ([self.group] if self.group is not None else [])
+        named = [name for item in inputs for name in item.columns] + ([self.group] if self.group is not None else [])
         sources = dict.fromkeys(name for name in named if name not in numbers)
         return frame.select(
             *(column_of(frame, name) for name in sources),

@@ -58,7 +58,7 @@ def _features(entity: str, extra: tuple[Column, ...]) -> Table:
             Column(
                 "revenue_365d",
                 "double",
-                "Price x quantity of purchases over the last 365 days",
+                "Price x quantity of purchases less that of returns over the last 365 days, at least 0",
                 nullable=False,
             ),
             Column("active_days_365d", "int", "Days with an event in the last 365 days", nullable=False),

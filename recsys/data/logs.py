@@ -40,7 +40,7 @@ EVENTS = Table(
         Column("device", "string", "Device as the source names it"),
         Column("country", "string", "Country or site as the source names it"),
         Column("attributes", "map<string,string>", "What the source has and the contract lacks"),
-        Column("is_bot", "boolean", "True once the user's past rate is a robot's", nullable=False),
+        Column("is_bot", "boolean", "True once the user's past is a robot's", nullable=False),
         *_provenance(),
         _unit(),
     ),
@@ -76,7 +76,7 @@ IMPRESSIONS = Table(
         Column("device", "string", "Device as the source names it"),
         Column("country", "string", "Country or site as the source names it"),
         Column("attributes", "map<string,string>", "What the source has and the contract lacks"),
-        Column("is_bot", "boolean", "True once the user's past rate is a robot's", nullable=False),
+        Column("is_bot", "boolean", "True once the user's past is a robot's", nullable=False),
         *_provenance(),
         _unit(),
     ),
@@ -151,13 +151,18 @@ INGESTED = Table(
 
 ROBOTS = Table(
     name="robots",
-    comment="Users whose rate of events is a robot's, and since when.",
+    comment="Users who are no customers (robots, abuse, test accounts), since when, and by which rules.",
     columns=(
         Column("source", "string", "Name of the dataset mapping", nullable=False),
         Column("user_id", "string", "Public user id", nullable=False),
         Column(
-            "robot_since", "timestamp", "End of the first minute or hour with too many events (UTC)", nullable=False
+            "robot_since",
+            "timestamp",
+            "End of the clock minute, hour or day (UTC) that told; for a test account clean.earliest",
+            nullable=False,
         ),
+        Column("score", "double", "Summed weights of the rules; at least clean.robots.score"),
+        Column("rules_hit", "array<string>", "Rules hit within that day until then; test_user for a declared account"),
         Column("batch_id", "string", "Batch that told", nullable=False),
     ),
     key=("source", "user_id"),

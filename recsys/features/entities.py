@@ -94,13 +94,18 @@ def _activity(events: DataFrame, daily: DataFrame, entity: Entity, as_of: dateti
         .agg(
             *counts,
             _value_mean().alias("value_mean"),
-            F.sum(F.when(F.col("event_type") == "purchase", exact(F.col("revenue_sum"))))
-            .cast("double")
-            .alias("revenue"),
+            _revenue().alias("revenue"),
             F.count_distinct("event_date").cast("int").alias("active_days"),
             days_between(F.max("last_time"), F.lit(as_of)).alias("days_since_last"),
         )
     )
+
+
+def _revenue() -> Column:
+    """Money of purchases less that of returns, each on its own day; 0 where more came back than went out."""
+    kind, money = F.col("event_type"), exact(F.col("revenue_sum"))
+    net = F.sum(F.when(kind == "purchase", money).when(kind == "return", -money)).cast("double")
+    return F.greatest(net, F.lit(0.0))
 
 
 def _value_mean() -> Column:

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from recsys import data
 from recsys.ingest import rules
 from recsys.ingest.dataset import Source
-from recsys.ingest.given import given_ref
+from recsys.ingest.given import given_ref, rate_name
 from recsys.ingest.mappable import IDS, REPLACEMENT, TIME_COLUMN
 from recsys.ingest.rules import Bounds
 
@@ -31,6 +31,9 @@ def reasons(source: Source, bounds: Bounds) -> list[Column]:
             found += _list_reasons(name)
         else:
             found += _value_reasons(name, source, bounds)
+        if source.columns[name].currency is not None:
+            unknown = F.col(given_ref(name)).isNotNull() & F.col(rate_name(name)).isNull()
+            found.append(rules.reason(unknown, f"unknown_currency:{name}"))
     if source.table in TIME_COLUMN:
         found.append(rules.missing("user_id", F.col("__user_id")))
         found += rules.outside_of_time(F.col(TIME_COLUMN[source.table]), bounds)

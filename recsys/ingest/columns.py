@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from recsys.ingest.encodings import java_name
 from recsys.ingest.expressions import referenced_columns
-from recsys.settings import Section
+from recsys.settings import PositiveFloat, Section
 
 _ZONE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
 
@@ -39,6 +39,29 @@ Zone = Annotated[str, AfterValidator(_known_zone)]
 """Name of a time zone."""
 Sql = Annotated[str, Field(min_length=1), AfterValidator(_pure)]
 """A SQL expression made of pure functions."""
+
+
+class Currency(Section):
+    """Converts amounts of several currencies into one, by fixed rates."""
+
+    column: str = Field(min_length=1, description="Column of the source that names the currency of the row's amount")
+    rates: dict[Annotated[str, Field(min_length=1)], PositiveFloat] = Field(
+        min_length=1, description="Currency → what one unit of it is worth in `to`; case does not matter"
+    )
+    to: str = Field(min_length=1, description="Currency that all amounts are converted into; its rate is 1")
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Currency:
+        names = [name.upper() for name in self.rates]
+        if len(set(names)) < len(names):
+            raise ValueError("rates name a currency twice, in different case")
+        if self.known()[self.to.upper()] != 1.0:
+            raise ValueError(f"the rate of {self.to}, which is what amounts are converted into, is 1")
+        return self
+
+    def known(self) -> dict[str, float]:
+        """Rate of each currency, by its name in upper case."""
+        return {self.to.upper(): 1.0} | {name.upper(): rate for name, rate in self.rates.items()}
 
 
 class ColumnMapping(Section):
@@ -70,6 +93,12 @@ class ColumnMapping(Section):
         False, description="For an id: 7.0 is not 7, and NaN is a text like any other (version numbers, nicknames)"
     )
 
+    normalize: Literal["nfkc"] | None = Field(
+        None, description="Write a text in one form of Unicode: nfkc makes ｱ ア, ﬁ fi and ２ 2"
+    )
+    currency: Currency | None = Field(
+        None, description="price, value: convert amounts into one currency; a row of another one is refused"
+    )
     case: Literal["lower", "upper"] | None = Field(None, description="Write a text in this case")
     decimal: Literal[".", ","] = Field(
         ".", description="Decimal sign of numbers in texts; with a comma, dots and spaces between digits are dropped"
@@ -92,24 +121,27 @@ class ColumnMapping(Section):
             raise ValueError(f"give exactly one of column, literal, expr (found {', '.join(given) or 'none'})")
         if (self.missing == "constant") != (self.fill is not None):
             raise ValueError("missing: constant and fill go together")
+        if self.currency is not None and self.fill is not None:
+            raise ValueError("an amount that is filled in has no currency to convert; leave out fill or currency")
         return self
 
     @property
     def changed(self) -> bool:
         """Whether values are changed, or rows without one are treated apart."""
-        return any(getattr(self, name) != ColumnMapping.model_fields[name].default for name in ADDED[:-1]) or bool(
-            self.synonyms
-        )
+        plain = [name for name in ADDED if name not in ("synonyms", "currency")]
+        given = any(getattr(self, name) != ColumnMapping.model_fields[name].default for name in plain)
+        return given or bool(self.synonyms)
 
     def source_columns(self) -> frozenset[str]:
         """Columns of the source that the value is made of."""
+        named = frozenset([self.currency.column]) if self.currency is not None else frozenset[str]()
         if self.column is not None:
-            return frozenset([self.column])
-        return referenced_columns(self.expr) if self.expr is not None else frozenset()
+            return named | {self.column}
+        return named | (referenced_columns(self.expr) if self.expr is not None else frozenset())
 
 
-ADDED: Final = ("case", "decimal", "missing", "fill", "flag", "synonyms")
-"""Fields that mappings did not have before version 0.6; without them a mapping is what it was."""
+ADDED: Final = ("normalize", "currency", "case", "decimal", "missing", "fill", "flag", "synonyms")
+"""Fields that mappings did not have before version 0.7; without them a mapping is what it was."""
 
 
 class SourceFormat(Section):

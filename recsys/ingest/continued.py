@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Final
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import window as W
 
@@ -100,8 +100,3 @@ def changed(rows: DataFrame) -> DataFrame:
     """Return new events, and stored ones whose session, step or flag is no longer what it was."""
     same = [F.col(name).eqNullSafe(F.col(WAS).getField(name)) for name in _DERIVED]
     return rows.where(F.col(WAS).isNull() | ~(same[0] & same[1] & same[2]))
-
-
-def still_a_robot(flag: Column) -> Column:
-    """A stored event that was flagged stays so, whatever is found now."""
-    return F.coalesce(F.col(WAS).getField("is_bot"), F.lit(False)) | flag

@@ -16,7 +16,7 @@ from recsys.errors import ConfigError
 from recsys.ingest.columns import ADDED, ColumnMapping, SourceFormat, Sql, Zone
 from recsys.ingest.expressions import referenced_columns
 from recsys.ingest.literals import is_special
-from recsys.ingest.mappable import IDS, LISTABLE, REQUIRED, TIME_COLUMN, MappedTable, mappable_columns
+from recsys.ingest.mappable import AMOUNTS, IDS, LISTABLE, REQUIRED, TIME_COLUMN, MappedTable, mappable_columns
 from recsys.ingest.texts import check_texts
 from recsys.secrets import masked
 from recsys.settings import Identifier, PositiveInt, Section, closest, nearest
@@ -117,7 +117,14 @@ class Source(Section):
         for name, mapping in {**self.columns, **self.attributes}.items():
             if mapping.changed and (name in self.explode or mapping.literal is not None):
                 what = "holds a list" if name in self.explode else "is the same in every row"
-                found.append(f"column {name} {what}; case, decimal, synonyms, missing and flag are for single values")
+                found.append(
+                    f"column {name} {what}; normalize, case, decimal, synonyms, missing and flag are for single values"
+                )
+        found += [
+            f"{name} is no amount, so it takes no currency; price and value do"
+            for name, one in {**self.columns, **{f"attribute {k}": v for k, v in self.attributes.items()}}.items()
+            if one.currency is not None and name not in AMOUNTS
+        ]
         found += [
             f"attribute {name}: flag is for columns of the contract"
             for name, one in self.attributes.items()

@@ -54,10 +54,17 @@ def _lacks(column: str, sources: Sequence[Source]) -> Column:
     return F.col(SOURCE_NAME).isin(*without) if 0 < len(without) < len(sources) else F.lit(bool(without))
 
 
-def impressions(parts: Parts, robots: DataFrame | None) -> DataFrame:
-    """Finish shown lists: one row per item, every column of the table except provenance, and the row's file."""
+def impressions(parts: Parts, robots: DataFrame | None, *, declared: Column) -> DataFrame:
+    """Finish shown lists: one row per item, every column of the table except provenance, and the row's file.
+
+    Parameters
+    ----------
+    declared : Column
+        Whether `user_id` is a declared test account, which need not have any event.
+    """
     rows = _united(parts, "impressions").drop(SOURCE_NAME)
-    return flagged(rows.select("*", F.to_date("shown_at").alias("shown_date")), robots, "shown_at")
+    found = flagged(rows.select("*", F.to_date("shown_at").alias("shown_date")), robots, "shown_at")
+    return found.withColumn("is_bot", F.col("is_bot") | declared)
 
 
 def states(

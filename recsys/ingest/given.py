@@ -13,7 +13,7 @@ from recsys import data
 from recsys.data.sql import literal, quote
 from recsys.errors import ConfigError
 from recsys.ingest import values
-from recsys.ingest.columns import ColumnMapping
+from recsys.ingest.columns import ColumnMapping, Currency
 from recsys.ingest.dataset import Source
 from recsys.ingest.mappable import BROKEN, FILE, IDS, OTHERS, RAW
 from recsys.ingest.tidy import dropped, flags, tidied
@@ -82,6 +82,17 @@ def missing_name(name: str) -> str:
     return f"__missing_{name}"
 
 
+def rate_name(name: str) -> str:
+    """Return the column that holds what an amount is multiplied by; null where its currency has no rate."""
+    return f"__rate_{name}"
+
+
+def _rate(currency: Currency) -> Column:
+    pairs = [F.lit(part) for pair in sorted(currency.known().items()) for part in pair]
+    written = F.upper(F.trim(F.col(quote(currency.column)).cast("string")))
+    return F.element_at(F.create_map(*pairs), written)
+
+
 def _tidied(name: str, present: Column, kinds: dict[str, T.DataType], source: Source) -> Column:
     mapping = _mapping(name, source)
     return (tidied(present, kinds[given_name(name)], mapping) if mapping.changed else present).alias(given_name(name))
@@ -109,6 +120,7 @@ def _picked(frame: DataFrame, source: Source) -> DataFrame:
         kind = F.trim(wanted["event_type"].cast("string"))
         skipped = skipped | (~F.col(BROKEN) & F.coalesce(kind.isin(*source.ignore_event_types), F.lit(False)))
     selected = [column.alias(given_name(name)) for name, column in wanted.items()]
+    selected += [_rate(one.currency).alias(rate_name(name)) for name, one in source.columns.items() if one.currency]
     try:
         others = [OTHERS] if OTHERS in frame.columns else []
         return frame.select(RAW, FILE, BROKEN, skipped.alias(SKIPPED), *others, *selected)

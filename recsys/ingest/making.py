@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -17,7 +16,7 @@ from recsys.ingest.dataset import Source
 from recsys.ingest.holding import Few, Holder
 from recsys.ingest.outcome import Origin
 from recsys.ingest.quarantine import Tally
-from recsys.ingest.robots import one_per_basket, robots, with_known
+from recsys.ingest.robots import VERDICT, is_test_user, robots, told_before, with_known, with_tests
 from recsys.ingest.sessions import CUT, NUMBERED, WAS
 from recsys.ingest.settings import CleanSettings
 from recsys.ingest.taking_back import TakingBack
@@ -28,7 +27,7 @@ _HIDDEN = "__before"
 
 @dataclass(frozen=True)
 class _Robots:
-    """Known robots, those of earlier batches too; `found` has `user_id`, `robot_since`, `is_news`."""
+    """Robots, those of earlier batches too; `found` is what `recsys.ingest.robots.with_known` returned."""
 
     found: DataFrame
     news: int
@@ -71,9 +70,9 @@ class Maker:
         if rows is not None:
             tables["events"] = self._finished_events(rows, robots)
         if "impressions" in self.parts:
-            tables["impressions"] = self.origin.stamp(finish.impressions(self.parts["impressions"], robots))
+            tables["impressions"] = self.origin.stamp(self._impressions(robots))
         if found and found.news:
-            tables["robots"] = self._news(found.found)
+            tables["robots"] = self._listed(found.found)
             if "impressions" in self.existing and not (self.back and self.back.writes_impressions):
                 tables["impressions"] = self._shown_to(found.found, tables.get("impressions"))
         for name in ("items", "users"):
@@ -90,9 +89,11 @@ class Maker:
         """Make the tables of which rows are taken back, kept since they are asked twice for their keys."""
         found = {"events": tables["events"]} if self._anew else {}
         if self._anew and "robots" in self.existing:
-            found["robots"] = tables.get("robots", self.existing["robots"].limit(0))
+            # All robots that there are now: whoever is not among them goes.
+            found["robots"] = self.existing["robots"].limit(0) if robots is None else self._listed(robots)
         if back.writes_impressions:
-            found["impressions"] = back.impressions(tables.get("impressions"), robots)
+            declared = is_test_user(self.settings)
+            found["impressions"] = back.impressions(tables.get("impressions"), robots, declared=declared)
         return {name: self.holder.hold(frame) for name, frame in found.items()}
 
     @property
@@ -162,55 +163,61 @@ class Maker:
             return continued.changed(finish.flagged(whole, found, "event_time"))
         whole = finish.sessioned(rows, self._sources(), gap_minutes=gap)
         flagged = finish.flagged(whole, found, "event_time")
-        if WAS not in flagged.columns:
-            return flagged
-        return continued.changed(flagged.withColumn("is_bot", continued.still_a_robot(F.col("is_bot"))))
+        return continued.changed(flagged) if WAS in flagged.columns else flagged
+
+    def _impressions(self, found: DataFrame | None) -> DataFrame:
+        return finish.impressions(self.parts["impressions"], found, declared=is_test_user(self.settings))
 
     def _robots(self, rows: DataFrame | None) -> _Robots | None:
         """Find the robots among the users of the events, and add those that are known; None where there are none."""
         known, found = self.existing.get("robots"), None
         if rows is not None:
-            found = robots(
-                self._counted(rows),
-                per_minute=self.settings.bot_events_per_minute,
-                per_hour=self.settings.bot_events_per_hour,
-            )
+            baskets = any(one.table == "events" and one.explode for one in self.origin.dataset.sources)
+            found = with_tests(robots(rows, self.settings, baskets=baskets), rows, self.settings)
         if found is None and known is None:
             return None
         with step("find robots") as this:
-            if known is not None and found is not None:
-                united = with_known(found, known)
-            else:
-                united = (found if found is not None else known).select(  # type: ignore[union-attr]
-                    "user_id", "robot_since", F.lit(known is None).alias("is_news")
-                )
-            held = self.holder.hold(united)
+            held = self.holder.hold(self._united(found, known, rows))
             # Within one partition, rows are counted without a shuffle.
-            counts = held.coalesce(1).agg(F.count(F.lit(1)).alias("n"), F.count_if("is_news").alias("news")).first()
+            counts = (
+                held.coalesce(1)
+                .agg(
+                    F.count(F.lit(1)).alias("n"),
+                    F.count("robot_since").alias("robots"),
+                    F.count_if("is_news").alias("news"),
+                )
+                .first()
+            )
             assert counts is not None
-            this.rows = counts["n"]
+            this.rows = counts["robots"]
             return _Robots(self.few.broadcast(held, counts["n"]), counts["news"]) if counts["n"] else None
 
-    def _counted(self, rows: DataFrame) -> DataFrame:
-        """One row per action: what a basket is exploded into is one."""
-        if WAS in rows.columns:
-            baskets = any(s.table == "events" and s.explode for s in self.origin.dataset.sources)
-            return one_per_basket(rows) if baskets else rows
-        return reduce(DataFrame.unionByName, [kept.select("user_id", "event_time") for _, kept in self.parts["events"]])
+    def _united(self, found: DataFrame | None, known: DataFrame | None, rows: DataFrame | None) -> DataFrame:
+        if known is None:
+            assert found is not None
+            nobody = F.lit(None).cast("string").alias("batch_id")
+            return found.select("user_id", *VERDICT, nobody, F.lit(True).alias("is_news"))
+        told = told_before(known)
+        if found is None or rows is None:
+            return told.select("*", F.lit(False).alias("is_news"))
+        return with_known(found, told, users=rows, start=self._start() if WAS in rows.columns else None)
 
-    def _news(self, found: DataFrame) -> DataFrame:
-        return found.where("is_news").select(
+    def _listed(self, found: DataFrame) -> DataFrame:
+        """All robots of the dataset, as the table lists them."""
+        return found.where("robot_since IS NOT NULL").select(
             F.lit(self.origin.dataset.name).alias("source"),
             "user_id",
-            "robot_since",
-            F.lit(self.origin.batch_id).alias("batch_id"),
+            *VERDICT,
+            F.coalesce("batch_id", F.lit(self.origin.batch_id)).alias("batch_id"),
         )
 
     def _shown_to(self, found: DataFrame, fresh: DataFrame | None) -> DataFrame:
-        """Add to new shown lists the stored ones that were shown to what is only now known to be a robot."""
+        """Add to new shown lists the stored ones whose flag is another now that more is known of their user."""
         names = data.IMPRESSIONS.column_names
-        stored = self.existing["impressions"].where("NOT is_bot").join(found.where("is_news"), on="user_id")
-        late = stored.where("shown_at >= robot_since").withColumn("is_bot", F.lit(True)).select(*names)
+        news = found.where("is_news").select("user_id", "robot_since")
+        stored = self.existing["impressions"].join(news, on="user_id")
+        flag = F.coalesce(F.col("shown_at") >= F.col("robot_since"), F.lit(False)) | is_test_user(self.settings)
+        late = stored.where(F.col("is_bot") != flag).withColumn("is_bot", flag).select(*names)
         if fresh is None:
             return late
         key = list(data.IMPRESSIONS.key)

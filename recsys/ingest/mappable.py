@@ -38,6 +38,9 @@ UNIX_FORMATS: Final = {"unix_s": 1_000_000, "unix_ms": 1_000, "unix_us": 1}
 IDS: Final = frozenset(["event_id", "user_id", "item_id", "session_id", "list_id"])
 """Contract columns that identify something."""
 
+AMOUNTS: Final = frozenset(["price", "value"])
+"""Contract columns that may hold money."""
+
 REPLACEMENT: Final = "\ufffd"
 """What decoders put in place of a byte that the encoding does not have."""
 

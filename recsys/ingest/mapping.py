@@ -28,6 +28,7 @@ from recsys.ingest.given import (
     given_ref,
     given_values,
     missing_name,
+    rate_name,
 )
 from recsys.ingest.mappable import BROKEN, FILE, IDS, OTHERS, RAW, TIME_COLUMN, mappable_columns
 from recsys.ingest.rules import Bounds
@@ -63,7 +64,7 @@ def map_source(frame: DataFrame, source: Source, *, timezone: str, bounds: Bound
         F.when(~F.col(SKIPPED), F.col(RAW)).alias(RAW),
         SKIPPED,
         F.when(F.col(SKIPPED), F.lit("")).otherwise(why).alias(REASONS_TEXT),
-        *(F.col(_final(name, source)).alias(name) for name in _ordered(source)),
+        *(_converted(name, source).alias(name) for name in _ordered(source)),
         _all_attributes(source, kinds).alias("attributes"),
         *([F.col(given_name(LATEST)).alias(LATEST)] if source.latest_by else []),
     )
@@ -105,6 +106,15 @@ def _event_type(source: Source) -> Column:
         pairs = [F.lit(text) for pair in sorted(source.event_types.items()) for text in pair]
         return F.element_at(F.create_map(*pairs), kind)
     return F.when(kind.isin(*data.EVENT_TYPES), kind)
+
+
+def _converted(name: str, source: Source) -> Column:
+    """The value of a column; an amount in the currency that the mapping wants."""
+    value, mapping = F.col(_final(name, source)), source.columns.get(name)
+    if mapping is None or mapping.currency is None:
+        return value
+    rate = F.col(rate_name(name))
+    return F.transform(value, lambda amount: amount * rate) if name in source.explode else value * rate
 
 
 def _final(name: str, source: Source) -> str:

@@ -25,6 +25,7 @@ REASONS: Final[dict[str, str]] = {
     "ancient_time": "the time is before clean.earliest",
     "late": "the time is more than the source's late_after_days before the newest row of earlier batches",
     "unknown_event_type": "the mapping neither maps nor ignores this type of event",
+    "unknown_currency:COLUMN": "the mapping has no rate for the amount's currency, or the row names none",
     "negative:price": "a price below 0",
     "not_positive:COLUMN": "a quantity or a position of 0 or less",
     "out_of_range:COLUMN": "a propensity outside (0, 1], or a label other than 0 and 1",

@@ -54,7 +54,7 @@ class TakingBack:
         """Whether stored shown lists may change: some go, or their users may be no robots any more."""
         return "impressions" in self._stored and bool(self.tables & {*_LOGS})
 
-    def impressions(self, fresh: DataFrame | None, robots: DataFrame | None) -> DataFrame:
+    def impressions(self, fresh: DataFrame | None, robots: DataFrame | None, *, declared: Column) -> DataFrame:
         """Return the shown items to write: those that are new, and stored ones with another label or flag.
 
         Parameters
@@ -62,7 +62,9 @@ class TakingBack:
         fresh : DataFrame, optional
             Rows of the batch, flagged.
         robots : DataFrame, optional
-            `user_id` and `robot_since` of all robots there are now.
+            What `recsys.ingest.robots.with_known` returned.
+        declared : Column
+            Whether `user_id` is a declared test account.
         """
         names, key, left = data.IMPRESSIONS.column_names, list(data.IMPRESSIONS.key), self.left["impressions"]
         told = left.limit(0) if fresh is None else fresh.select(*names)
@@ -70,6 +72,7 @@ class TakingBack:
         rows = left.join(labels, on=key, how="left")
         label, flag = F.coalesce("label", "__label"), F.col("is_bot")
         rows, flag = _judged(rows, self.users, robots, flag)
+        flag = flag | declared
         changed = rows.where(~label.eqNullSafe(F.col("label")) | (flag != F.col("is_bot")))
         renewed = {"label": label, "known_at": F.coalesce("known_at", "__known_at"), "is_bot": flag}
         stored = changed.select(*(renewed.get(name, F.col(name)).alias(name) for name in names))
@@ -79,7 +82,7 @@ class TakingBack:
         """Return the keys of stored rows that go, by table: those of the units that `tables` does not write again."""
         gone = dict(self._gone)
         if self.users is not None and "robots" in self._stored:
-            gone["robots"] = self._stored["robots"].join(self.users, on="user_id", how="left_semi")
+            gone["robots"] = self._stored["robots"]
         if self.writes_impressions and "impressions" not in gone:
             gone["impressions"] = self._stored["impressions"].limit(0)
         keys = {table: list(data.BY_NAME[table].key) for table in gone}
@@ -92,12 +95,13 @@ class TakingBack:
 def _judged(
     rows: DataFrame, users: DataFrame | None, robots: DataFrame | None, flag: Column
 ) -> tuple[DataFrame, Column]:
-    """Join what decides the flag of stored rows: of users who lost events anew, of others it is never taken back."""
+    """Join what decides the flag of stored rows: anew of users who lost events, or of whom something else is known."""
     if users is not None:
         rows = rows.join(users.select("user_id", F.lit(True).alias("__anew")), on="user_id", how="left")
         flag = flag & F.col("__anew").isNull()
     if robots is not None:
-        since = robots.select("user_id", F.col("robot_since").alias("__since"))
+        since = robots.select("user_id", F.col("robot_since").alias("__since"), F.col("is_news").alias("__news"))
         rows = rows.join(since, on="user_id", how="left")
+        flag = flag & ~F.coalesce("__news", F.lit(False))
         flag = flag | F.coalesce(F.col("shown_at") >= F.col("__since"), F.lit(False))
     return rows, flag

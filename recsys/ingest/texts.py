@@ -71,7 +71,8 @@ def _refuse_scalar(place: tuple[str, ...], found: Any, where: str) -> None:
     names = [part for part in place if not part.isdigit()]
     if words is None or names[:1] == ["settings"] or (plain is None and not key):
         return
-    if not key and names and names[-1] in _NO_TEXTS and not isinstance(plain, (date, time)):
+    number = names[-1:] and (names[-1] in _NO_TEXTS or names[-2:-1] == ["rates"])
+    if not key and number and not isinstance(plain, (date, time)):
         return
     shown = str(plain).lower() if isinstance(plain, (bool, type(None))) else str(plain)
     quoted = "the word as it was written" if isinstance(plain, (bool, type(None))) else f"{shown!r}"

@@ -7,13 +7,18 @@ many rows (means, medians, limits) belongs to the inputs of the ranker, where it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
+from pyspark.sql.pandas.functions import pandas_udf
 
 from recsys.ingest.columns import ColumnMapping
+from recsys.ingest.values import SPACES
 
 MISSING_SUFFIX: Final = "_missing"
 """What the attribute of a flagged column is called, after its name."""
@@ -21,8 +26,13 @@ _NUMBER_WITH_COMMA: Final = r"^[+-]?[0-9][0-9. ]*,?[0-9]*$|^[+-]?,[0-9]+$"
 
 
 def tidied(value: Column, kind: T.DataType, mapping: ColumnMapping) -> Column:
-    """Return a value as its mapping wants it: decimal comma, case, synonyms, then the constant for a missing one."""
+    """Return a value as its mapping wants it.
+
+    In this order: Unicode's form, decimal comma, case, synonyms, the constant for a missing one.
+    """
     if isinstance(kind, T.StringType):
+        if mapping.normalize is not None:
+            value = normalized(value)
         if mapping.decimal == ",":
             plain = F.translate(F.regexp_replace(value, "[. \u00a0\u202f]", ""), ",", ".")
             value = F.when(value.rlike(_NUMBER_WITH_COMMA), plain).otherwise(value)
@@ -33,6 +43,22 @@ def tidied(value: Column, kind: T.DataType, mapping: ColumnMapping) -> Column:
     if mapping.missing == "constant":
         value = F.coalesce(value, F.lit(mapping.fill).cast(kind))
     return value
+
+
+def normalized(value: Column) -> Column:
+    """Return a text in Unicode's form NFKC, its ends trimmed; null if nothing is left.
+
+    Spark has no function for it, so it is Arrow's, in batches of a Python worker.
+    """
+
+    def nfkc(texts: pd.Series) -> pd.Series:
+        form = pc.utf8_normalize(pa.array(texts, pa.string(), from_pandas=True), form="NFKC")
+        trimmed = pc.utf8_trim(form, characters=SPACES)
+        return pd.Series(pc.if_else(pc.equal(trimmed, ""), None, trimmed).to_pandas())
+
+    vectorized: Any = pandas_udf
+    found: Column = vectorized(nfkc, T.StringType())(value)
+    return found
 
 
 def _replaced(value: Column, synonyms: Mapping[str, str]) -> Column:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from recsys.retrieval.returns import PURCHASE, canceled
 from recsys.retrieval.settings import SignalSettings, UseValue
 
 _SCALE = 1_000_000
@@ -22,11 +23,12 @@ def pairs(events: DataFrame, *, as_of: datetime, signal: SignalSettings, seen_ty
     Parameters
     ----------
     events : DataFrame
-        `user_id, item_id, event_type, event_time, value, is_bot`.
+        `user_id, item_id, event_type, event_time, value, is_bot`, and `quantity` if there is one.
     as_of : datetime
         Exclusive upper bound.
     signal : SignalSettings
-        How much each event counts. Events older than its window count for nothing, but still make an item seen.
+        How much each event counts. Events older than its window count for nothing, but still make an item seen; so
+        does a purchase that was returned.
     seen_types : iterable of str
         Event types that make an item seen; `*` stands for all.
 
@@ -34,7 +36,8 @@ def pairs(events: DataFrame, *, as_of: datetime, signal: SignalSettings, seen_ty
     -------
     DataFrame
         `user_id, item_id, weight, last_time, n, seen`, one row per pair; `weight` is 0, `last_time` null and `n` 0
-        where a pair is only seen. Sums are exact, so that equal logs give equal bits whatever their order.
+        where a pair is only seen; `n` counts no purchase that was returned as a whole. Sums are exact, so that equal
+        logs give equal bits whatever their order.
     """
     time = F.col("event_time")
     counts = counts_as_interest(signal.weights, signal.min_value)
@@ -47,16 +50,35 @@ def pairs(events: DataFrame, *, as_of: datetime, signal: SignalSettings, seen_ty
     units = F.when(counts, F.rint(F.least(strength, F.lit(_LARGEST)) * _SCALE).cast("bigint"))
     wanted = list(seen_types)
     seen = F.lit(True) if "*" in wanted else F.col("event_type").isin(wanted)
-    return (
-        events.where((time < F.lit(as_of)) & ~F.col("is_bot") & (counts | seen))
-        .select("user_id", "item_id", time, units.alias("units"), seen.alias("seen"))
-        .groupBy("user_id", "item_id")
-        .agg(
-            (F.coalesce(F.sum("units"), F.lit(0)) / F.lit(float(_SCALE))).alias("weight"),
-            F.max(F.when(F.col("units") > 0, time)).alias("last_time"),
-            F.sum(F.when(F.col("units") > 0, 1).otherwise(0)).alias("n"),
-            F.max("seen").alias("seen"),
-        )
+    past = events.where((time < F.lit(as_of)) & ~F.col("is_bot"))
+    counted = F.when(F.col("units") > 0, 1).otherwise(0).alias("n")
+    rows = past.where(counts | seen).select("user_id", "item_id", time, units.alias("units"), seen.alias("seen"))
+    rows = rows.select("*", counted)
+    if signal.net_returns and signal.weights.get(PURCHASE):
+        rows = rows.unionByName(_taken_back(past, F.coalesce(units, F.lit(0))))
+    summed = F.coalesce(F.sum("units"), F.lit(0))
+    return rows.groupBy("user_id", "item_id").agg(
+        (summed / F.lit(float(_SCALE))).alias("weight"),
+        F.when(summed > 0, F.max(F.when(F.col("units") > 0, time))).alias("last_time"),
+        F.sum("n").alias("n"),
+        F.max("seen").alias("seen"),
+    )
+
+
+def _taken_back(past: DataFrame, units: Column) -> DataFrame:
+    """Rows that take from the sums of `pairs` what was returned."""
+    quantity = F.col("quantity") if "quantity" in past.columns else F.lit(1.0)
+    rows = past.select(
+        "user_id", "item_id", "event_type", "event_time", quantity.alias("quantity"), units.alias("units")
+    )
+    gone = canceled(rows).where("units > 0")
+    return gone.select(
+        "user_id",
+        "item_id",
+        F.lit(None).cast("timestamp").alias("event_time"),
+        (-F.col("units")).alias("units"),
+        F.lit(False).alias("seen"),
+        F.when(F.col("whole"), -1).otherwise(0).alias("n"),
     )
 
 

@@ -41,6 +41,9 @@ class SignalSettings(Section):
     min_value: float | None = Field(
         None, description="Ignore ratings below this value (a low rating is no sign of interest)"
     )
+    net_returns: bool = Field(
+        True, description="A return takes the weight of the user's purchase of the item away, from its own time on"
+    )
 
     @model_validator(mode="after")
     def _counts_something(self) -> SignalSettings:

@@ -37,12 +37,12 @@ def merging(delta: DeltaTable, write: Merge, frame: DataFrame, *, columns: Seque
     values = {quote(name): f"s.{quote(name)}" for name in table.column_names}
     if write.update:
         merge = merge.whenMatchedUpdate(condition=own, set=values)  # type: ignore[arg-type]
-    elif write.fill or write.raise_flags:
+    elif write.fill or write.flags:
         empty = [f"(t.{quote(c)} IS NULL AND s.{quote(c)} IS NOT NULL)" for c in write.fill]
-        lower = [f"(s.{quote(c)} AND NOT t.{quote(c)})" for c in write.raise_flags]
+        other = [f"(s.{quote(c)} <> t.{quote(c)})" for c in write.flags]
         filled = {quote(c): f"coalesce(t.{quote(c)}, s.{quote(c)})" for c in write.fill}
-        filled |= {quote(c): f"t.{quote(c)} OR s.{quote(c)}" for c in write.raise_flags}
-        changes = f"{own} AND ({' OR '.join([*empty, *lower])})"
+        filled |= {quote(c): f"s.{quote(c)}" for c in write.flags}
+        changes = f"{own} AND ({' OR '.join([*empty, *other])})"
         merge = merge.whenMatchedUpdate(condition=changes, set=filled)  # type: ignore[arg-type]
     new = None if write.remove is None else f"NOT s.{_GONE}"
     return merge.whenNotMatchedInsert(condition=new, values=values)  # type: ignore[arg-type]

@@ -38,8 +38,8 @@ class Merge:
         Whether rows with a known key replace the stored ones.
     fill : sequence of str
         Columns that a row with a known key fills where the stored row has null.
-    raise_flags : sequence of str
-        Boolean columns that a row with a known key turns from false to true, and never back.
+    flags : sequence of str
+        Boolean columns without nulls that a row with a known key sets to what it has.
     since : datetime, optional
         Only stored rows from this instant's period on (day, month or year, as the table is partitioned) are searched
         for the key. Correct only if no row of `frame` has a key that is stored earlier.
@@ -51,7 +51,7 @@ class Merge:
     frame: DataFrame
     update: bool = False
     fill: Sequence[str] = ()
-    raise_flags: Sequence[str] = ()
+    flags: Sequence[str] = ()
     since: datetime | None = None
     remove: DataFrame | None = None
 

@@ -120,6 +120,7 @@ def _browsed_pages(world: World, visits: Visits) -> _Pages:
     """Return the pages people find by themselves: the one they like best of a few items of a category they like."""
     seed = world.cfg.seed
     count = pick(uniform(seed, "browse", visits.list_key), _BROWSE_CUMULATIVE)
+    count = np.where(visits.who.is_slow[visits.list_user], 0, count)
     row = np.repeat(np.arange(len(count)), count)
     nth = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
     key = visits.list_key[row] * 16 + 12 + nth
@@ -158,7 +159,7 @@ def _ordered(world: World, visits: Visits, pages: _Pages) -> Actions:
     seed = world.cfg.seed
     user = visits.session_user[pages.session]
     words = mix(seed, "cart", pages.key)
-    cart = np.flatnonzero(unit(words) < cart_probability(pages.logit))
+    cart = np.flatnonzero((unit(words) < cart_probability(pages.logit)) & ~visits.who.is_slow[user])
     bought = uniform(seed, "order", pages.key[cart]) < order_probability(visits.who.thrift[user[cart]])
     order = cart[bought]
     head = np.concatenate([np.arange(len(user)), cart, order])

@@ -31,6 +31,9 @@ class ShopConfig(BaseModel):
     profile_share: float = Field(0.8, ge=0, le=1, description="registered users with a profile row")
     bot_share: float = Field(0.001, ge=0, le=0.2, description="users that are bots; at least one unless 0")
     bot_event_share: float = Field(0.03, ge=0, le=0.3, description="approximate share of events made by bots")
+    slow_bot_share: float = Field(
+        0.0, ge=0, le=0.1, description="users that are slow bots: one click about every minute, day after day"
+    )
     new_user_share: float = Field(0.15, ge=0, le=0.9, description="users who first come within the log")
     cold_user_share: float = Field(0.03, ge=0, le=0.5, description="users first seen in the last cold_days")
     cold_days: int = Field(5, ge=1, description="length of that last period, in days")
@@ -88,9 +91,15 @@ class ShopConfig(BaseModel):
         return self.start + timedelta(days=self.days)
 
     @property
-    def n_bots(self) -> int:
-        """Number of bots; they are the first user indices."""
+    def n_fast_bots(self) -> int:
+        """Number of bots that click fast; they are the first user indices."""
         return max(1, round(self.n_users * self.bot_share)) if self.bot_share > 0 else 0
+
+    @property
+    def n_bots(self) -> int:
+        """Number of bots, the fast ones and behind them the slow ones."""
+        slow = max(1, round(self.n_users * self.slow_bot_share)) if self.slow_bot_share > 0 else 0
+        return self.n_fast_bots + slow
 
     @property
     def cells(self) -> int:

@@ -24,7 +24,7 @@ def session_rate(cfg: ShopConfig) -> float:
     on the config alone. Aims 1.5% above the target, so that a large log does not fall short of it.
     """
     world = build_world(cfg)
-    target = cfg.n_events * _MARGIN * (1.0 - (cfg.bot_event_share if cfg.n_bots else 0.0))
+    target = cfg.n_events * _MARGIN * (1.0 - (cfg.bot_event_share if cfg.n_fast_bots else 0.0))
     survey = _Survey(world)
     rate = survey.rate_for(target / 5.0)
     return survey.rate_for(target / _actions_per_session(world, rate))

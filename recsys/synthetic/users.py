@@ -42,6 +42,8 @@ class Users:
     """Attributes of users; every array has the shape of the requested indices."""
 
     is_bot: Bools
+    is_slow: Bools
+    """Bots that click about once a minute."""
     anonymous: Bools
     activity: Floats
     """Factor on the number of sessions; mean ``MEAN_HUMAN_ACTIVITY`` over people."""
@@ -72,6 +74,7 @@ def describe(world: World, user: Ints) -> Users:
     activity = np.exp(0.9 * normal(seed, "activity", user))
     return Users(
         is_bot=is_bot,
+        is_slow=is_bot & (user >= cfg.n_fast_bots),
         anonymous=(uniform(seed, "anonymous", user) < cfg.anonymous_share) & ~is_bot,
         activity=np.where(is_bot, _bot_activity(cfg), activity),
         first_day=first_day,
@@ -87,9 +90,9 @@ def describe(world: World, user: Ints) -> Users:
 
 def _bot_activity(cfg: ShopConfig) -> float:
     """Return the activity that gives bots their share; a bot session is about 30 people's sessions."""
-    if not cfg.n_bots:
+    if not cfg.n_fast_bots:
         return 0.0
-    return cfg.bot_event_share * cfg.n_users * MEAN_HUMAN_ACTIVITY / (30.0 * cfg.n_bots)
+    return cfg.bot_event_share * cfg.n_users * MEAN_HUMAN_ACTIVITY / (30.0 * cfg.n_fast_bots)
 
 
 def _lifetime(cfg: ShopConfig, user: Ints, is_bot: Bools) -> tuple[Ints, Ints]:

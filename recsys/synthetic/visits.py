@@ -26,6 +26,8 @@ _LISTS_CUMULATIVE = np.array([0.42, 0.68, 0.83, 0.91, 0.955, 0.98, 0.992, 1.0])
 _HOUR = np.array([2, 1, 1, 1, 1, 2, 4, 6, 7, 7, 7, 8, 9, 8, 7, 7, 8, 9, 11, 13, 14, 12, 8.0])
 _HOUR_CUMULATIVE = np.cumsum(_HOUR / _HOUR.sum())
 _HOME_SHARE = 0.35
+_SLOW_MS = 55_000
+_SLOW_DRIFT = 0.15
 _LOYAL_SHARE = 0.82
 _OTHER_DEVICE_SHARE = 0.2
 
@@ -80,7 +82,7 @@ def _session_counts(world: World, day: int, user: Ints, who: people.Users, rate:
         term = term * mean / k
         reached = reached + term
     first_visit = (who.first_day == day) & (count == 0)
-    return np.where(first_visit, 1, count)
+    return np.where(first_visit | who.is_slow, 1, count)
 
 
 def _pages(world: World, visits_user: Ints, who: people.Users, list_key: Ints, day: int) -> Ints:
@@ -121,14 +123,15 @@ def make_visits(world: World, day: int, user: Ints, *, rate: float) -> Visits:
     switch = uniform(seed, "switch-device", session_key) < _OTHER_DEVICE_SHARE
     device = np.where(switch, below(splitmix(words), len(people.DEVICES)), who.device[rows])
 
-    bot = who.is_bot[rows]
+    bot, slow = who.is_bot[rows], who.is_slow[rows]
     lists = 1 + pick(uniform(seed, "lists", session_key), _LISTS_CUMULATIVE)
-    lists = np.where(bot, 20 + below(words, 21), lists)
+    lists = np.where(bot, np.where(slow, 30, 20) + below(words, 21), lists)
     parent = np.repeat(np.arange(len(rows)), lists)
     step = np.arange(len(parent)) - np.repeat(np.cumsum(lists) - lists, lists)
     list_key = session_key[parent] * LISTS_LIMIT + step
-    gap = np.where(bot[parent], 4_000, 90_000)
-    shown = start[parent] + step * gap + (gap * 0.6 * uniform(seed, "gap", list_key)).astype(np.int64)
+    gap = np.where(bot[parent], np.where(slow[parent], _SLOW_MS, 4_000), 90_000)
+    drift = np.where(slow[parent], _SLOW_DRIFT, 0.6) * gap
+    shown = start[parent] + step * gap + (drift * uniform(seed, "gap", list_key)).astype(np.int64)
     page = _pages(world, rows[parent], who, list_key, day)
     cut = below(mix(seed, "length", list_key), 5 * LIST_LENGTH)
     return Visits(
@@ -153,6 +156,8 @@ def click_probabilities(world: World, visits: Visits) -> tuple[Floats, Floats]:
     days = np.full(len(user_row), visits.day, dtype=np.int64)
     logit = click_logit(world, visits.who, user_row, visits.slate.category, visits.slate.local, days)
     truth = np.where(visits.who.is_bot[user_row][:, None], BOT_CLICK, sigmoid(logit) * POSITION_BIAS)
+    only_first = (np.arange(LIST_LENGTH) == 0).astype(np.float64)
+    truth = np.where(visits.who.is_slow[user_row][:, None], only_first, truth)
     return logit, truth
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import datetime
 import math
 
+import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from recsys.arrow import collect_arrow
+from recsys.ctr.inputs.figures import figures
 from recsys.ctr.inputs.fit import fit_spec
 from recsys.ctr.inputs.passes import quantile_boundaries
 from recsys.ctr.inputs.settings import InputSpec
+from recsys.ctr.inputs.spec import FittedSpec
 from recsys.errors import ConfigError, DataError, NothingToDo
 
 pytestmark = pytest.mark.spark
@@ -191,3 +194,38 @@ def test_quantiles_by_hand() -> None:
     assert quantile_boundaries([(1.0, 9), (2.0, 1)], 4) == (2.0,)
     assert quantile_boundaries([(5.0, 3)], 4) == ()
     assert quantile_boundaries([], 4) == ()
+
+
+BY_GROUP = [
+    *(("a", x) for x in (1.0, 1.0, 4.0, 10.0)),
+    *(("b", x) for x in (20.0, 30.0, 30.0)),
+    ("c", 500.0),
+    (None, 7.0),
+    ("a", None),
+]
+"""Medians 1 and 30, means 4 and 80/3, most often 1 and 30; c has too few rows. Over all: median 10, mean 603/9."""
+
+
+@pytest.mark.parametrize(
+    ("missing", "fills", "other"),
+    [("median", (1.0, 30.0), 10.0), ("mean", (4.0, 26.6667), 67.0), ("most_frequent", (1.0, 30.0), 1.0)],
+)
+def test_each_group_has_its_own_number_for_null(
+    spark: SparkSession, missing: str, fills: tuple[float, ...], other: float
+) -> None:
+    frame = spark.createDataFrame(BY_GROUP, "kind string, x double").repartition(3)
+    item = _input("x", "numeric", "minmax", missing=missing, by="kind", min_count=2)
+    spec = fit_spec(frame, [item])
+    (x,) = FittedSpec.from_json(spec.to_json()).inputs
+    assert (x.groups, x.fills, x.indicator) == (("a", "b"), fills, True)
+    rows = pa.table({"kind": ["a", "b", "c", None, "new"], "x": pa.array([None] * 5, pa.float64())})
+    got = spec.encode(rows)["x"]
+    assert got.tolist() == pytest.approx([(v - 1) / 499 for v in (*fills, other, other, other)], abs=1e-6)
+    assert {"fill of a": fills[0], "fill of b": fills[1]}.items() <= {f[2]: f[3] for f in figures(spec)}.items()
+
+
+def test_groups_are_a_column_of_categories(rows: DataFrame) -> None:
+    with pytest.raises(ConfigError, match="by names price, which is no column of categories"):
+        fit_spec(rows, [_input("number", "numeric", "zscore", by="price")])
+    with pytest.raises(ValueError, match="by is for numbers"):
+        _input("number", "numeric", "zscore", by="same", missing="constant", fill=1.0)

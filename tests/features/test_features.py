@@ -35,7 +35,9 @@ def expected(rows: list[Row], key: str, name: str, as_of: datetime) -> Row:
     values = [r["value"] for r in past if r["value"] is not None and r["event_type"] != "return"]
     bought = [r for r in past if r["event_type"] == "purchase" and r["price"] is not None]
     out["value_mean_365d"] = pytest.approx(sum(values) / len(values), rel=1e-9) if values else None
-    out["revenue_365d"] = pytest.approx(sum(r["price"] * (r["quantity"] or 1) for r in bought), rel=1e-9, abs=1e-9)
+    back = [r for r in past if r["event_type"] == "return" and r["price"] is not None]
+    net = sum(r["price"] * (r["quantity"] or 1) for r in bought) - sum(r["price"] * (r["quantity"] or 1) for r in back)
+    out["revenue_365d"] = pytest.approx(max(net, 0), rel=1e-9, abs=1e-9)
     out["active_days_365d"] = len({r["event_date"] for r in past})
     last = max((r["event_time"] for r in past), default=None)
     out["days_since_last"] = pytest.approx((as_of - last).total_seconds() / 86400) if last else None

@@ -207,3 +207,35 @@ def test_a_file_is_read_once(spark: SparkSession, tmp_path: Path) -> None:
     version = tables.version(data.EVENTS)
     execute(clean.run, spark, cfg, AS_OF)
     assert tables.version(data.EVENTS) == version, "nothing is new, so nothing is written"
+
+
+def test_a_verdict_that_late_rows_take_back_leaves_no_trace(spark: SparkSession, tmp_path: Path) -> None:
+    """Gaps of ten minutes are a robot's until an event between them comes; a test account stays one."""
+    root, at = tmp_path / "raw", datetime(2024, 5, 1, 10, tzinfo=UTC)
+    shown = {
+        "name": "lists",
+        "table": "impressions",
+        "path": "lists",
+        "format": "json",
+        "columns": {"list_id": "id", "user_id": "user", "shown_at": "time", "item_id": "item", "position": "step"},
+        "optional": True,
+    }
+    cfg = config(root, tmp_path / "w", clean={"robots": {"regular_gaps": 6}, "test_users": ["qa-*"]})
+    cfg = cfg.model_copy(update={"dataset": dataset(source(path="events"), shown)})
+    warehouse = Warehouse(spark, cfg.warehouse)
+    steps = [(f"e{k}", at + timedelta(minutes=10 * k)) for k in range(7)] + [("next", at + timedelta(days=1))]
+    rows = [event(id=name, time=time.isoformat(), session=None, step=None) for name, time in steps]
+    write(root, "events/1.json", lines([*rows, event(id="qa", user="qa-1")]))
+    lists = [event(id=user, user=user, time=steps[-1][1].isoformat()) for user in ("u1", "qa-2")]
+    write(root, "lists/1.json", lines(lists))
+    for late, robots, bots, shown_to in (
+        (None, {"u1": ["regular_gaps"], "qa-1": ["test_user"]}, {"next", "qa"}, {"u1", "qa-2"}),
+        (5, {"qa-1": ["test_user"]}, {"qa"}, {"qa-2"}),
+    ):
+        if late is not None:
+            between = (at + timedelta(minutes=late)).isoformat()
+            write(root, "events/2.json", lines([event(id="late", time=between, session=None, step=None)]))
+        execute(clean.run, spark, cfg, AS_OF)
+        assert {row["user_id"]: row["rules_hit"] for row in warehouse.read(data.ROBOTS).collect()} == robots
+        assert {row["event_id"] for row in warehouse.read(data.EVENTS).where("is_bot").collect()} == bots
+        assert {row["list_id"] for row in warehouse.read(data.IMPRESSIONS).where("is_bot").collect()} == shown_to

@@ -5,13 +5,16 @@ from __future__ import annotations
 import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
+from statistics import fmean, pstdev
 from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
 
 from recsys import data
+from recsys.ingest.settings import RobotSettings
 from tests.ingest.support import SETTINGS, clean, dataset, lines, source, write
 
 pytestmark = pytest.mark.spark
@@ -31,6 +34,8 @@ KEYS["robots"] = ("user_id",)
 VOLATILE = {"batch_id", "ingested_at"}
 
 Rows = list[tuple[str, dict[str, Any]]]
+REGULAR = 6
+RULES = SETTINGS.model_copy(update={"robots": RobotSettings(regular_gaps=REGULAR)})
 
 
 def at(minutes: float) -> str:
@@ -41,8 +46,12 @@ def web(name: str, user: str, minutes: float, item: str = "i1") -> tuple[str, di
     return "web", {"id": name, "user": user, "item": item, "type": "view", "time": at(minutes)}
 
 
+LATE = web("irr-late", "irr", 61)
+"""Without it, the user's day is as regular as a robot's."""
+
+
 def a_log() -> Rows:
-    """Sessions over two days that one event joins, a fast robot, ids that come twice, states that come back."""
+    """Sessions over two days that one event joins, robots, ids that come twice, states that come back."""
     rows = [web(f"a{k}", "ann", minutes) for k, minutes in enumerate((0, 20, 45, 80, 700, 725, 755, 2000, 2025))]
     rows += [web(f"m{k}", "max", 40 * k) for k in range(4)]
     rows += [web(f"r{k}", "rob", k * 0.2) for k in range(4)] + [web("r-later", "rob", 3), web("r-far", "rob", 4000)]
@@ -53,13 +62,15 @@ def a_log() -> Rows:
         web("twice", "ann", 10, "i3"),
     ]
     rows += [web("same", "max", 100), web("same", "max", 100)]
+    for user in ("reg", "irr"):
+        rows += [web(f"{user}{k}", user, 10 * k) for k in range(8)] + [web(f"{user}-next", user, 2000)]
     rows += [("app", {**web(f"p{k}", "pat", 15 * k)[1], "visit": f"v{k // 3}"}) for k in range(6)]
     rows += [
         ("shown", {"list": f"l{k}", "user": user, "item": "i1", "time": at(minutes), "at": 1})
-        for k, (user, minutes) in enumerate([("rob", 0.5), ("rob", 5), ("ann", 5)])
+        for k, (user, minutes) in enumerate([("rob", 0.5), ("rob", 5), ("ann", 5), ("reg", 2000), ("irr", 2000)])
     ]
     states = (("2024-01-01", "A"), ("2024-01-02", "A"), ("2024-01-03", "B"), ("2024-01-04", "A"), ("2024-01-05", "A"))
-    return rows + [("goods", {"sku": "i1", "since": since, "title": title}) for since, title in states]
+    return rows + [("goods", {"sku": "i1", "since": since, "title": title}) for since, title in states] + [LATE]
 
 
 def delivered(spark: SparkSession, folder: Path, batches: list[Rows]) -> dict[str, dict[Any, dict[str, Any]]]:
@@ -76,9 +87,9 @@ def delivered(spark: SparkSession, folder: Path, batches: list[Rows]) -> dict[st
             )
             for name, rows in stored.items()
         }
-        found = clean(spark, MAPPING, root, existing=existing)
+        found = clean(spark, MAPPING, root, settings=RULES, existing=existing)
         for name, rows in found.tables.items():
-            kept = {} if name == "items" else stored.setdefault(name, {})
+            kept = {} if name in ("items", "robots") else stored.setdefault(name, {})
             kept.update({tuple(row[key] for key in KEYS[name]): row.asDict() for row in rows})
             stored[name] = kept
     return {
@@ -102,12 +113,20 @@ def expected(rows: Rows) -> dict[str, tuple[Any, ...]]:
         hours = Counter(time.replace(minute=0, second=0, microsecond=0) for time in times)
         limits = [t + timedelta(minutes=1) for t, n in minutes.items() if n > SETTINGS.bot_events_per_minute]
         limits += [t + timedelta(hours=1) for t, n in hours.items() if n > SETTINGS.bot_events_per_hour]
+        limits += [DAY.replace(hour=0) + timedelta(days=1)] if is_regular(times) else []
         session, step, before = "", 0, None
         for row, time in zip(mine, times, strict=True):
             cut = row.get("visit") or (session if before and time - before <= timedelta(minutes=30) else row["time"])
             step, session, before = (step + 1 if cut == session else 1), cut, time
             found[row["id"]] = (user, session, step, any(time >= limit for limit in limits))
     return found
+
+
+def is_regular(times: list[datetime]) -> bool:
+    """By the first day alone, which is the only one with enough events."""
+    first = [time for time in times if time.date() == DAY.date()]
+    gaps = [(b - a).total_seconds() for a, b in pairwise(first) if b - a <= timedelta(minutes=30)]
+    return len(gaps) >= REGULAR and pstdev(gaps) <= 0.2 * fmean(gaps)
 
 
 def told(events: dict[Any, dict[str, Any]]) -> dict[str, tuple[Any, ...]]:
@@ -135,11 +154,18 @@ def test_one_batch_or_many_in_any_order(spark: SparkSession, tmp_path: Path) -> 
         "l0": False,
         "l1": True,
         "l2": False,
+        "l3": True,
+        "l4": False,
+    }
+    assert {key[0]: row["rules_hit"] for key, row in whole["robots"].items()} == {
+        "rob": ["events_per_minute"],
+        "reg": ["regular_gaps"],
     }
     naive = {name: (user, _local(session), step, bot) for name, (user, session, step, bot) in expected(rows).items()}
     assert told(whole["events"]) == naive
     shuffled = random.Random(7).sample(rows, len(rows))
-    cuts = [shuffled[:17], shuffled[17:30], shuffled[30:]]
+    shuffled = [*(row for row in shuffled if row is not LATE), LATE]
+    cuts = [shuffled[:25], shuffled[25:-8], shuffled[-8:]]
     assert delivered(spark, tmp_path / "cut", cuts) == whole
 
 

@@ -12,17 +12,20 @@ from pyspark.sql import functions as F
 
 from recsys.ingest.robots import flag_robots, robots
 from recsys.ingest.sessions import cut_sessions, number_steps
-from tests.ingest.support import clean, dataset, event, lines, source, write
+from tests.ingest.support import SETTINGS, clean, dataset, event, lines, source, write
 
 pytestmark = pytest.mark.spark
 
 START = datetime(2024, 5, 1, 10, 0)
-SCHEMA = "event_id string, user_id string, event_time timestamp, session_id string, session_step int, mine boolean"
+SCHEMA = (
+    "event_id string, user_id string, event_time timestamp, session_id string, session_step int, mine boolean, "
+    "item_id string, event_type string, value double"
+)
 
 
 def frame(spark: SparkSession, rows: list[tuple[str, str, float, str | None]]) -> DataFrame:
     """Make events from id, user, minutes after the start, and session; those without a session are to be cut."""
-    values = [(i, u, START + timedelta(minutes=m), s, None, s is None) for i, u, m, s in rows]
+    values = [(i, u, START + timedelta(minutes=m), s, None, s is None, "i", "view", None) for i, u, m, s in rows]
     return spark.createDataFrame(values, SCHEMA)
 
 
@@ -58,7 +61,7 @@ def test_later_events_change_no_earlier_session(spark: SparkSession) -> None:
 
 
 def marked(rows: DataFrame) -> dict[str, bool]:
-    found = robots(rows, per_minute=3, per_hour=6)
+    found = robots(rows, SETTINGS)
     return {row["event_id"]: row["is_bot"] for row in flag_robots(rows, found, time_column="event_time").collect()}
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from recsys.retrieval.interactions import interactions, pairs, ratings
 from recsys.retrieval.settings import SignalSettings
@@ -126,3 +128,80 @@ def test_explicit_takes_the_latest_rating(spark: SparkSession) -> None:
     )
     assert weights_of(ratings(events, as_of=AS_OF, window_days=30)) == {("u", "a"): -1.5}
     assert weights_of(ratings(events, as_of=AS_OF)) == {("u", "a"): -1.5, ("u", "d"): 3.0}
+
+
+def kept_by_hand(rows: list[tuple[str, int, float | None]]) -> float:
+    """Units that are kept, by a stack: a return takes from the newest purchases, and nothing from later ones."""
+    stack: list[float] = []
+    for kind, _, quantity in sorted(rows, key=lambda row: (-row[1], row[0] == "purchase")):
+        units = 1.0 if quantity is None else quantity
+        if kind == "purchase":
+            stack.append(units)
+            continue
+        while units > 0 and stack:
+            taken = min(units, stack[-1])
+            units, stack[-1] = units - taken, stack[-1] - taken
+            if not stack[-1]:
+                stack.pop()
+    return sum(stack)
+
+
+RETURNED: dict[str, tuple[list[tuple[str, int, float | None]], float, int]] = {
+    "whole": ([("purchase", 9, None), ("return", 3, None)], 0.0, 0),
+    "half": ([("purchase", 9, 2.0), ("return", 3, 1.0)], 0.5, 1),
+    "again": ([("purchase", 9, None), ("return", 5, None), ("purchase", 3, None)], 1.0, 1),
+    "unknown": ([("return", 5, None), ("purchase", 3, None)], 1.0, 1),
+    "newest": ([("purchase", 9, 1.0), ("purchase", 7, 4.0), ("return", 3, 3.0)], 1.25, 2),
+    "both": ([("purchase", 9, 2.0), ("purchase", 7, 1.0), ("return", 3, 2.0)], 0.5, 1),
+    "at once": ([("purchase", 3, None), ("return", 3, None)], 1.0, 1),
+    "in future": ([("purchase", 3, None), ("return", 0, None)], 1.0, 1),
+}
+"""Item, to its (type, days before AS_OF, quantity); the weight, of 1 per purchase; the purchases that are counted."""
+
+
+def bought_and_returned(spark: SparkSession, rows: dict[str, list[tuple[str, int, float | None]]]) -> DataFrame:
+    return spark.createDataFrame(
+        [
+            (f"{item}{at}", "u", item, kind, AS_OF - timedelta(days=days), None, False, quantity)
+            for item, events in rows.items()
+            for at, (kind, days, quantity) in enumerate(events)
+        ],
+        f"{SCHEMA}, quantity double",
+    )
+
+
+def test_a_return_takes_its_purchase_back(spark: SparkSession) -> None:
+    events = bought_and_returned(spark, {item: rows for item, (rows, _, _) in RETURNED.items()})
+    signal = SignalSettings(weights={"purchase": 1.0})
+    found = pairs(events, as_of=AS_OF, signal=signal, seen_types=["purchase"]).collect()
+    assert {row["item_id"]: (row["weight"], row["n"]) for row in found} == {
+        item: (weight, n) for item, (_, weight, n) in RETURNED.items()
+    }
+    assert all(row["seen"] for row in found)
+    assert {row["item_id"] for row in found if row["last_time"] is None} == {"whole"}
+    before = pairs(events, as_of=AS_OF - timedelta(days=3), signal=signal).collect()
+    assert {row["weight"] for row in before if row["item_id"] in ("whole", "half")} == {1.0}
+    off = pairs(events, as_of=AS_OF, signal=SignalSettings(weights={"purchase": 1.0}, net_returns=False)).collect()
+    assert {row["item_id"]: row["weight"] for row in off}["both"] == 2.0
+
+
+def test_units_that_are_kept_against_a_stack(spark: SparkSession) -> None:
+    """With one unit of weight per unit bought, what is left is what a stack of purchases holds."""
+    draw = random.Random(4)
+    drawn = {
+        f"i{at}": [
+            ("purchase" if draw.random() < 0.6 else "return", draw.randint(1, 6), float(draw.randint(1, 4)))
+            for _ in range(draw.randint(1, 7))
+        ]
+        for at in range(60)
+    }
+    # Two purchases at one instant are told apart by their size, the smaller one first; so they are here.
+    rows = {
+        item: sorted(events, key=lambda row: (-row[1], row[0] == "purchase", row[2])) for item, events in drawn.items()
+    }
+    events = bought_and_returned(spark, rows).withColumn("value", F.col("quantity"))
+    signal = SignalSettings(weights={"purchase": 1.0}, use_value="linear")
+    found = weights_of(pairs(events, as_of=AS_OF, signal=signal, seen_types=["*"]))
+    wanted = {("u", item): kept_by_hand(events) for item, events in rows.items()}
+    assert found == pytest.approx(wanted, abs=1e-5)
+    assert len({round(units) for units in wanted.values()}) > 4

@@ -36,7 +36,8 @@ def _scale(item: FittedInput) -> dict[str, float]:
         return {}
     center = {} if item.transform == "quantile" else {"center": item.mean, "scale": item.std}
     optional = {"low": item.low, "high": item.high, "fill": item.fill}
-    return center | {name: value for name, value in optional.items() if value is not None}
+    by_group = {f"fill of {group}": fill for group, fill in zip(item.groups, item.fills, strict=True)}
+    return center | {name: value for name, value in optional.items() if value is not None} | by_group
 
 
 def feature_stats(specs: Mapping[str, FittedSpec], *, like: DataFrame, as_of: datetime, version: str) -> DataFrame:

@@ -12,6 +12,7 @@ from typing import Any
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import types as T
 
+from recsys.ctr.inputs.groups import Fills, group_fills
 from recsys.ctr.inputs.passes import (
     ROWS,
     SEQUENCE,
@@ -81,9 +82,13 @@ def fit_spec(df: DataFrame, inputs: Sequence[InputSpec]) -> FittedSpec:
     limits = {
         item.name: quantile_boundaries(numbers[item.name], item.buckets) for item in kept if item.transform == "buckets"
     }
+    fills = group_fills(df, kept)
     places = moments(df, {item.source: _width(item, stats) for item in kept if item.kind == "vector"})
     owners = dict.fromkeys(item.shares or item.name for item in kept if item.transform in EMBEDDED)
-    fitted = [_fitted(item, stats, limits.get(item.name, ()), places, numbers.get(item.name, ())) for item in kept]
+    fitted = [
+        _fitted(item, stats, limits.get(item.name, ()), places, numbers.get(item.name, ()), fills.get(item.name))
+        for item in kept
+    ]
     return FittedSpec(
         inputs=tuple(fitted),
         tables=tuple(_table(by_name[name], values.get(name, ()), len(limits.get(name, ()))) for name in owners),
@@ -112,6 +117,8 @@ def _check_type(item: InputSpec, types: dict[str, T.DataType]) -> None:
     if item.source not in types:
         hint = nearest(item.source, sorted(types), "they have")
         raise ConfigError(f"input {item.name}: the examples have no column {item.source}; {hint}")
+    if item.by is not None and not isinstance(types.get(item.by), TEXT_TYPES):
+        raise ConfigError(f"input {item.name}: by names {item.by}, which is no column of categories")
     found = types[item.source]
     inner = found.elementType if isinstance(found, T.ArrayType) else found
     fits = isinstance(inner, NUMBER_TYPES if item.kind in ("numeric", "vector") else TEXT_TYPES)
@@ -143,6 +150,7 @@ def _fitted(
     limits: tuple[float, ...],
     places: Mapping[str, tuple[tuple[float, float], ...]],
     counts: Sequence[tuple[float, int]],
+    fills: Fills | None,
 ) -> FittedInput:
     embedded = item.transform in EMBEDDED
     values: dict[str, Any] = {}
@@ -151,6 +159,8 @@ def _fitted(
         values = {name: _rounded_all(value) for name, value in scaled(item, counts, mean=mean, std=std).items()}
         values["std"] = values["std"] if values["std"] > 0 else 1.0
         values["indicator"] = stats[f"{item.name}__known"] < stats[ROWS]
+    if fills is not None:
+        values |= {"by": item.by, "groups": fills[0], "fills": _rounded_all(fills[1])}
     if item.kind == "vector":
         values = {
             "means": tuple(_rounded(mean) for mean, _ in places[item.source]),

@@ -1,4 +1,7 @@
-"""The passes over a training split that fitting a feature spec takes, in Spark: at most five, whatever the inputs."""
+"""The passes over a training split that fitting a feature spec takes, in Spark.
+
+At most five, whatever the inputs, and one more (`groups`) where numbers have a fill by group.
+"""
 
 from __future__ import annotations
 

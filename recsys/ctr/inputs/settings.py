@@ -49,6 +49,10 @@ class InputSpec(Section):
         "mean", description="What stands for a number that is null, besides a second input that says so"
     )
     fill: float | None = Field(None, description="The number of `missing: constant`, as the column has it")
+    by: Identifier | None = Field(
+        None,
+        description="Column of categories, each of which has a `missing` number of its own if at least min_count rows tell it",
+    )
     winsorize: Annotated[float, Field(gt=0, lt=0.5)] | None = Field(
         None, description="Share of a number's values at either end that are drawn in to the quantile there"
     )
@@ -70,9 +74,16 @@ class InputSpec(Section):
             )
         if (self.missing == "constant") != (self.fill is not None):
             raise ValueError(f"input {self.name}: missing: constant and fill go together")
+        if self.by is not None and (not plain or self.missing == "constant"):
+            raise ValueError(f"input {self.name}: by is for numbers whose missing is mean, median or most_frequent")
         if self.winsorize is not None and self.robust_z is not None:
             raise ValueError(f"input {self.name}: give winsorize or robust_z, not both")
         return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the examples that it is made from."""
+        return (self.source,) if self.by is None else (self.source, self.by)
 
 
 def contradiction(inputs: Sequence[InputSpec]) -> str | None:
@@ -105,6 +116,8 @@ def misfit(inputs: Sequence[InputSpec], columns: Sequence[Column]) -> str | None
             return f"input {item.name}: the examples have no column {item.source}; {hint}"
         if found not in _FITTING[item.kind]:
             return f"input {item.name}: column {item.source} is {found}, which does not fit a {item.kind} input"
+        if item.by is not None and types.get(item.by) not in _CATEGORIES:
+            return f"input {item.name}: by names {item.by}, which is no column of categories"
     return None
 
 

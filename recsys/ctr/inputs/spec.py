@@ -65,6 +65,10 @@ class FittedInput:
         What numbers are drawn in to, on the scale of the transform, before they are standardized.
     fill : float, optional
         What stands for null, on the same scale; None for 0 in the end.
+    by : str, optional
+        Column of the groups that have a number for null of their own.
+    groups, fills : tuple
+        These groups, and the number of each, on the same scale; `fill` or the mean stands for all others.
     boundaries, ranks : tuple of float
         Where buckets begin; of a quantile scale its points, from 0 to 1.
     """
@@ -86,6 +90,9 @@ class FittedInput:
     high: float | None = None
     fill: float | None = None
     ranks: tuple[float, ...] = ()
+    by: str | None = None
+    groups: tuple[str, ...] = ()
+    fills: tuple[float, ...] = ()
 
     @property
     def dense(self) -> list[str]:
@@ -116,7 +123,8 @@ class FittedSpec:
     @property
     def source_columns(self) -> list[str]:
         """Columns that rows must have, without repetition, in order of use."""
-        return list(dict.fromkeys(item.source for item in self.inputs))
+        named = (name for item in self.inputs for name in (item.source, item.by))
+        return list(dict.fromkeys(name for name in named if name is not None))
 
     def encode(self, rows: pa.Table | pa.RecordBatch) -> dict[str, Array]:
         """Turn rows into arrays.
@@ -150,7 +158,8 @@ class FittedSpec:
             elif item.kind == "categorical":
                 out[item.name] = self._ids(item, column)
             else:
-                self._numbers(item, column, out)
+                groups = one_chunk(rows.column(item.by)) if item.by is not None else None
+                self._numbers(item, column, groups, out)
         return out
 
     def without(self, name: str) -> FittedSpec:
@@ -214,7 +223,7 @@ class FittedSpec:
             return lists.first(ids, item.length, empty=NULL_ID)
         return lists.distinct(ids, item.length, empty=NULL_ID, last=UNKNOWN_ID)
 
-    def _numbers(self, item: FittedInput, column: pa.Array, out: dict[str, Array]) -> None:
+    def _numbers(self, item: FittedInput, column: pa.Array, groups: pa.Array | None, out: dict[str, Array]) -> None:
         values = as_numbers(column, item.name)
         null = ~np.isfinite(values)
         if item.transform == "buckets":
@@ -223,14 +232,27 @@ class FittedSpec:
             return
         if item.transform in LOGGED:
             values = np.sign(values) * np.log1p(np.abs(values))
-        if item.fill is not None:
-            values = np.where(null, item.fill, values)
+        fill = _fill(item, groups)
+        if fill is not None:
+            values = np.where(null, fill, values)
         if item.low is not None:
             values = np.clip(values, item.low, item.high)
         scaled = _scaled(item, values)
-        out[item.name] = (np.where(null, 0.0, scaled) if item.fill is None else scaled).astype(np.float32)
+        out[item.name] = (np.where(null, 0.0, scaled) if fill is None else scaled).astype(np.float32)
         if item.indicator:
             out[item.name + MISSING_SUFFIX] = null.astype(np.float32)
+
+
+def _fill(item: FittedInput, groups: pa.Array | None) -> float | Array | None:
+    """What stands for null: one number, that of each row's group, or None for the middle of the scale."""
+    if groups is None or not item.groups:
+        return item.fill
+    other = item.mean if item.fill is None else item.fill
+    place = pc.index_in(as_text(groups, item.name), value_set=pa.array(item.groups, pa.string()))
+    known = pc.fill_null(place, len(item.groups)).to_numpy(zero_copy_only=False)
+    numbers: Array = np.asarray((*item.fills, other))
+    found: Array = numbers[known]
+    return found
 
 
 def _scaled(item: FittedInput, values: Array) -> Array:
