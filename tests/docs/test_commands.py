@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 import pytest
 
+from jobs import clean
 from recsys.config import load_config
 from recsys.pipeline import flags
 from tests.docs.blocks import ROOT, Block, blocks
@@ -19,6 +20,7 @@ OF_THE_PIPELINE = [(("--from",), {}), (("--to",), {}), (("--force",), {"action":
 OF_THE_BACKTEST = [((f"--{name}",), {}) for name in ("instants", "first", "last", "every")]
 OF_THE_SEARCH = [((f"--{name}",), {}) for name in ("retriever", "trials", "metric", "minutes", "out")]
 MORE = {
+    "jobs/clean.py": clean.run.flags,
     "jobs/pipeline.py": OF_THE_PIPELINE,
     "jobs/backtest.py": OF_THE_BACKTEST,
     "jobs/tune.py": OF_THE_SEARCH,

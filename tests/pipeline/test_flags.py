@@ -8,7 +8,7 @@ from recsys.config import Config
 from recsys.data import EVENTS, ITEMS
 from recsys.errors import ConfigError, DataError, EnvironmentProblem, SliceHeldError
 from recsys.pipeline import Context
-from recsys.pipeline.flags import Flags, parse
+from recsys.pipeline.flags import Flags, parse, sets
 from recsys.pipeline.job import Job
 from recsys.pipeline.program import program
 
@@ -89,3 +89,9 @@ def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended.value.code == 0
     for flag in ("--config", "--dataset", "--as-of", "--set", "--dry-run", "--debug", "What it does."):
         assert flag in printed
+
+
+def test_a_flag_sets_a_list_of_the_config() -> None:
+    more = [sets("clean.reingest", "again", metavar="UNIT")]
+    words = ["--set", "rank.k=3", "--reingest", "a b.csv", "c*.csv"]
+    assert parse("clean", None, words, more=more).overrides == ["rank.k=3", 'clean.reingest=["a b.csv", "c*.csv"]']
