@@ -23,6 +23,7 @@ from recsys.ctr.networks.registry import NETWORKS, architecture
 from recsys.ingest.columns import ColumnMapping, SourceFormat
 from recsys.ingest.dataset import Dataset, Source
 from recsys.retrieval import registry
+from recsys.settings import Section
 from recsys.store.catalog import all_tables
 
 ROOT = Path(__file__).parents[1]
@@ -158,10 +159,19 @@ def _facts(table: data.Table) -> Iterator[str]:
 
 def key_table(model: type[BaseModel], default: BaseModel | None, prefix: str = "") -> Iterator[str]:
     """Yield the lines of a table of a model's keys: default, what is allowed, meaning."""
-    schema = model.model_json_schema()
     yield "| key | default | allowed | meaning |"
     yield "|---|---|---|---|"
+    yield from _key_rows(model, default, prefix)
+
+
+def _key_rows(model: type[BaseModel], default: BaseModel | None, prefix: str) -> Iterator[str]:
+    """Yield a row per key; those of a section within a section follow one another."""
+    schema = model.model_json_schema()
     for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            inner = getattr(default, name) if default is not None else None
+            yield from _key_rows(field.annotation, inner, f"{prefix}{name}.")
+            continue
         value = getattr(default, name) if default is not None else field.get_default(call_default_factory=True)
         shown = "required" if field.is_required() else _default_text(name, value)
         allowed = _allowed(schema["properties"][name])
