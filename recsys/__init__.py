@@ -18,7 +18,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.7.0"
+__version__ = "0.8.0"
 
 _NAMES = {
     "Hybrid": "recsys.retrieval.hybrid.Hybrid",
