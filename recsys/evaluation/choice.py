@@ -3,10 +3,11 @@
 Both are decided on the candidates of the newest past instant that were held out as whole lists. The weights are chosen
 on its users of `valid`, one head after the other: the weight with the largest product of NDCG (what users went on to
 take up) and SNIPS (the click rate that logged impressions promise), among those that keep half of the NDCG that the
-ranker gains over the order by the config's weights. Without matching impressions it is 0: nothing tells what it is
-worth. The users of `test` judge what came of it. A ranker is used if its lists are better than those by the config's
-weights of the retrievers, by a 95 % interval of the paired difference, which says that it has learned something, and if
-the head `engage` alone is not behind the order of retrieval, whose weights were fitted for nothing else.
+ranker gains over the order of retrieval (by the config's weights or by those of the day, whichever is better). Without
+matching impressions it is 0: nothing tells what it is worth. The users of `test` judge what came of it. A ranker is
+used if its lists are better than those by the config's weights of the retrievers, by a 95 % interval of the paired
+difference, which says that it has learned something, and if the head `engage` alone is not behind the order of
+retrieval, whose weights were fitted for nothing else.
 """
 
 from __future__ import annotations
@@ -132,9 +133,9 @@ def choose(scored: DataFrame, heads: Heads, *, k: int) -> Choice:
         if not beats_base_rate(bundle.metrics):
             continue
         orders = [{**weights, head: weight} for weight in GRID]
-        _, *found = worth(valid, [PLAIN, *orders], k=k)
+        plain, by_retrieval, *found = worth(valid, [PLAIN, {}, *orders], k=k)
         curve += [Point(head, w, one.ndcg, one.snips) for w, one in zip(GRID, found, strict=True)]
-        weights[head] = GRID[best_of(found)]
+        weights[head] = GRID[best_of(found, retrieval=max(plain.ndcg, by_retrieval.ndcg))]
     alone = {head: float(head == ENGAGE) for head in weights}
     plain, by_retrieval, together, engage = worth(test, [PLAIN, {}, weights, alone], k=k)
     behind = engage.ndcg < by_retrieval.ndcg
@@ -160,17 +161,24 @@ def beats_base_rate(metrics: Mapping[str, float]) -> bool:
     return loss is not None and base is not None and loss < base
 
 
-def best_of(orders: Sequence[Order]) -> int:
-    """Return the place of the best order; the first one has weight 0, and gains are over the order of retrieval.
+def best_of(orders: Sequence[Order], *, retrieval: float) -> int:
+    """Return the place of the best order; the first one has weight 0.
+
+    Parameters
+    ----------
+    retrieval : float
+        NDCG of the order of retrieval, which gains are over.
 
     >>> alone, half = Order(100, 0.20, 0.04, 0.01, 0.1), Order(100, 0.19, 0.03, 0.01, 0.2)
-    >>> best_of([alone, half, Order(100, 0.17, 0.01, 0.01, 0.4)])
+    >>> best_of([alone, half, Order(100, 0.17, 0.01, 0.01, 0.4)], retrieval=0.16)
     1
     """
     alone = orders[0]
-    if alone.lists < MIN_LISTS or alone.gain <= 0 or any(one.snips is None for one in orders):
+    if alone.lists < MIN_LISTS or alone.ndcg <= retrieval or any(one.snips is None for one in orders):
         return 0
-    product = [one.ndcg * (one.snips or 0.0) if one.gain >= KEPT * alone.gain else -1.0 for one in orders]
+    least = retrieval + KEPT * (alone.ndcg - retrieval)
+    # What is half but for the last bit is half.
+    product = [one.ndcg * (one.snips or 0.0) if one.ndcg >= least - 1e-12 else -1.0 for one in orders]
     return int(np.argmax(product))
 
 
