@@ -41,13 +41,15 @@ def robots(events: DataFrame, settings: CleanSettings, *, baskets: bool = False)
         action.
     """
     action = F.regexp_replace("event_id", "-[0-9]+$", "") if baskets else F.col("event_id")
+    kinds = F.array(*(F.lit(kind) for kind in EVENT_TYPES))
     rows = events.select(
         "user_id",
         F.xxhash64("user_id", F.to_date("event_time")).alias("part"),
         F.unix_micros("event_time").alias("time"),
         F.xxhash64(action).alias("action"),
         F.xxhash64("item_id").alias("item"),
-        (F.array_position(F.array(*(F.lit(kind) for kind in EVENT_TYPES)), F.col("event_type")) - 1).alias("kind"),
+        # By name: the function of Spark 3.5 takes no column as its second argument.
+        (F.call_function("array_position", kinds, F.col("event_type")) - 1).alias("kind"),
         F.col("value").cast("double").alias("value"),
     )
     # By day too, so that no task has to take all days of one busy user.
