@@ -34,7 +34,7 @@ def oracle(
     lists: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for (i, j), value in total.items():
         if support[i, j] >= least:
-            lists[i].append((-round(value / ((n_i[i] + 3) ** a * (n_i[j] + 3) ** c), 7), j))
+            lists[i].append((-round(value / ((n_i[i] + 3) ** a * (n_i[j] + 3) ** c), 10), j))
     return sorted(
         (i, rank, j, -score, support[i, j]) for i in lists for rank, (score, j) in enumerate(sorted(lists[i])[:k], 1)
     )
