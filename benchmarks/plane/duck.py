@@ -118,6 +118,10 @@ def _text(name: str) -> str:
     return f"nullif(trim({name}), '')"
 
 
+_USER = f"coalesce({_text('uid')}, 'anon:' || {_text('sid')})"
+"""Visitors without an account are known by their session."""
+
+
 def _id_reasons(name: str, longest: int) -> str:
     return f"""WHEN {name} IS NULL THEN 'missing:{name}' WHEN contains({name}, '\ufffd') THEN 'bad_encoding:{name}'
         WHEN length({name}) > {longest} THEN 'too_long:{name}'"""
@@ -127,7 +131,7 @@ def _events(raw: Path, clean: CleanSettings) -> list[str]:
     types = " ".join(f"WHEN '{theirs}' THEN '{ours}'" for theirs, ours in TYPES.items())
     empty = " AND ".join(f"{key} IS NULL" for key in _EVENT_KEYS)
     return [
-        f"""CREATE TABLE read_events AS SELECT {_text("event_id")} AS event_id, {_text("uid")} AS user_id,
+        f"""CREATE TABLE read_events AS SELECT {_text("event_id")} AS event_id, {_USER} AS user_id,
         {_text("sku")} AS item_id, CASE {_text("event")} {types} END AS event_type,
         try_cast(ts AS TIMESTAMPTZ) AS event_time,
         try_cast(qty AS DOUBLE) AS quantity, {_text("qty")} AS given_quantity,
@@ -163,11 +167,11 @@ def _lists(raw: Path, clean: CleanSettings) -> list[str]:
     empty = " AND ".join(f"{key} IS NULL" for key in _LIST_KEYS)
     lists = ", items: 'VARCHAR[]', prices: 'DOUBLE[]', propensities: 'DOUBLE[]'"
     return [
-        f"""CREATE TABLE judged_lists AS SELECT {_text("list_id")} AS list_id, {_text("uid")} AS user_id,
+        f"""CREATE TABLE judged_lists AS SELECT {_text("list_id")} AS list_id, {_USER} AS user_id,
         {_text("sid")} AS session_id, epoch_ms(try_cast(shown_at AS BIGINT)) AS time, items, prices, propensities,
         {_text("policy")} AS policy, {_text("device")} AS device, {_text("country")} AS country,
         CASE WHEN {empty} THEN 'broken_record' WHEN {_text("list_id")} IS NULL THEN 'missing:list_id'
-        WHEN {_text("uid")} IS NULL THEN 'missing:user_id'
+        WHEN {_USER} IS NULL THEN 'missing:user_id'
         WHEN try_cast(shown_at AS BIGINT) IS NULL THEN 'bad_time:shown_at' END AS reason
         FROM {_json(raw, "impressions/*/*.gz", _LIST_KEYS, lists)}""",
         """CREATE TABLE ranked_lists AS SELECT *, row_number() OVER (PARTITION BY list_id ORDER BY time) AS nth
@@ -224,7 +228,8 @@ def _index(at: str) -> list[str]:
         return f"""CREATE TABLE {entity}_index AS WITH ids AS (
         SELECT {entity}_id FROM events WHERE event_time < {at}
         UNION SELECT {entity}_id FROM impressions WHERE shown_at < {at} UNION SELECT {entity}_id FROM {states})
-        SELECT {entity}_id, row_number() OVER (ORDER BY {entity}_id) AS idx FROM ids"""
+        SELECT {entity}_id, row_number() OVER (ORDER BY {entity}_id) AS idx FROM ids
+        WHERE NOT starts_with({entity}_id, 'anon:')"""
 
     return [ids("user", "users"), ids("item", "items")]
 
